@@ -1,0 +1,1 @@
+"""What the network is: its spec, its primitives, its one forward pass, its file."""

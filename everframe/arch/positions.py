@@ -1,0 +1,53 @@
+"""Constant tables in NumPy: RoPE angles, position features, features of the denoising step."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everframe.arch.spec import POSITION_FEATURES, STEP_FEATURES, Spec
+
+Array = NDArray[np.float32]
+ROPE_BASE = 50.0
+"""Longest wavelength, in patches, is 2 pi times this: frames of up to ~100 patches a side are told
+apart.
+"""
+STEP_BASE = 1000.0
+
+
+def rope_angles(spec: Spec, rows: int, cols: int) -> tuple[Array, Array]:
+    """cos and sin, each [N, K/2]: the first half of the pairs turns with the row, the second with
+    the column.
+    """
+    pairs = spec.head_dim // 4
+    frequency = ROPE_BASE ** (-np.arange(pairs, dtype=np.float64) / pairs)
+    row, col = np.divmod(np.arange(rows * cols), cols)
+    angle = np.concatenate([row[:, None] * frequency, col[:, None] * frequency], 1)
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+
+def position_features(rows: int, cols: int) -> Array:
+    """[N, 20]: place of each patch relative to the frame (vignettes) and absolute sizes (patterns
+    in pixels).
+    """
+    row, col = np.divmod(np.arange(rows * cols), cols)
+    y = (row + 0.5) / rows * 2 - 1
+    x = (col + 0.5) / cols * 2 - 1
+    columns = [y, x, y * y, x * x]
+    for octave in range(4):
+        angle = np.pi * 2.0**octave / 2
+        columns += [np.sin(angle * y), np.cos(angle * y), np.sin(angle * x), np.cos(angle * x)]
+    features = np.stack(columns, 1).astype(np.float32)
+    assert features.shape[1] == POSITION_FEATURES
+    return features
+
+
+def step_features(tau: float | Array, step: float | Array) -> Array:
+    """[..., 1, 64] Fourier features of the signal level `tau` and of the step size `step`, both
+    0..1.
+    """
+    half = STEP_FEATURES // 4
+    frequency = np.exp(-np.log(STEP_BASE) * np.arange(half) / half) * 100
+    parts = [np.asarray(v, np.float64)[..., None] * frequency for v in (tau, step)]
+    features = [f(part) for part in parts for f in (np.cos, np.sin)]
+    return np.concatenate(features, -1).astype(np.float32)[..., None, :]

@@ -1,0 +1,1 @@
+"""Plain foundations without domain knowledge: dimensions, configs, random streams, reports."""

@@ -1,0 +1,1 @@
+"""From clips and looks to batches of camera frames, prompts and targets."""

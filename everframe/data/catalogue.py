@@ -1,0 +1,78 @@
+"""All that a prompt can ask for: 2-D looks, "leave as is", person looks and world dresses, with
+labels.
+
+Labels: [0, F) 2-D looks, F identity, then person looks, then dresses. They are used by the data,
+the prompt book and the look classifier; the network itself only reads text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from everframe.data.looks.catalogue import LOOKS
+from everframe.data.looks.look import Look
+from everframe.data.looks.strength import IDENTITY_HELD_OUT, IDENTITY_PROMPTS, STRENGTHS
+from everframe.data.people.composite import PERSON_LOOKS, PersonLook
+from everframe.data.prompts import PromptLine
+from everframe.data.worlds.world import DRESSES, Dress
+
+STRENGTH_LINES = 4
+"""Strength variants per look among the training prompts."""
+
+
+class Catalogue:
+    """Looks by label."""
+
+    def __init__(
+        self,
+        flat: Sequence[Look] = LOOKS,
+        person: Sequence[PersonLook] = PERSON_LOOKS,
+        dresses: Sequence[Dress] = DRESSES,
+    ) -> None:
+        """Take all looks, or a choice for a small run."""
+        self.flat, self.person, self.dresses = tuple(flat), tuple(person), tuple(dresses)
+        self.identity = len(self.flat)
+        self.first_person = self.identity + 1
+        self.first_dress = self.first_person + len(self.person)
+        self.names = (
+            *(look.name for look in self.flat),
+            "identity",
+            *(look.name for look in self.person),
+            *(f"world_{dress.name}" for dress in self.dresses),
+        )
+        self.kinds = (
+            *(look.kind for look in self.flat),
+            "plain",
+            *("hidden" if look.hidden else "plain" for look in self.person),
+            *("hidden" if dress.hidden else "plain" for dress in self.dresses),
+        )
+        self.hidden = np.array([kind == "hidden" for kind in self.kinds], np.float32)
+
+    def prompts(self, label: int, *, held_out: bool = False) -> tuple[str, ...]:
+        """Texts that name a look."""
+        if label == self.identity:
+            return IDENTITY_HELD_OUT if held_out else IDENTITY_PROMPTS
+        owner = (*self.flat, None, *self.person, *self.dresses)[label]
+        assert owner is not None
+        return owner.held_out if held_out else owner.prompts
+
+    def lines(self) -> list[PromptLine]:
+        """All training prompts, with strength variants for the 2-D looks."""
+        lines: list[PromptLine] = []
+        for label in range(len(self.names)):
+            texts = self.prompts(label)
+            lines += [PromptLine(text=text, label=label) for text in texts]
+            if label < self.identity:
+                rng = np.random.default_rng(label)
+                for template, strength in _pick(STRENGTHS, STRENGTH_LINES, rng):
+                    text = template.format(p=texts[rng.integers(len(texts))])
+                    lines.append(PromptLine(text=text, label=label, strength=strength))
+        return lines
+
+
+def _pick(
+    table: Sequence[tuple[str, float]], count: int, rng: np.random.Generator
+) -> list[tuple[str, float]]:
+    return [table[i] for i in rng.permutation(len(table))[:count]]

@@ -1,0 +1,245 @@
+"""The training mixture: footage, dead leaves and worlds under looks, people looks and dresses.
+
+Everything is drawn on the device of the batch; nothing waits for the host except small index
+arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everframe.data.batch import ClipBatch
+from everframe.data.catalogue import Catalogue
+from everframe.data.footage import Footage, photometric
+from everframe.data.leaves import LeavesBank
+from everframe.data.prompts import PromptBook
+from everframe.data.world_bank import WorldBank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixtureConfig:
+    """Shares of streams (they need not add to one; the rest is footage under 2-D looks).
+
+    group: streams that share a look in one batch (fewer, larger operator calls).
+    hard_looks: names of looks drawn `hard_factor` times as often.
+    """
+
+    leaves_share: float = 0.15
+    person_share: float = 0.1
+    world_share: float = 0.18
+    world_camera_share: float = 0.08
+    identity_share: float = 0.05
+    fade_share: float = 0.12
+    blend_share: float = 0.08
+    group: int = 6
+    hard_looks: tuple[str, ...] = field(default=())
+    hard_factor: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Stream numbers of each kind."""
+
+    leaves: int
+    person: int
+    world: int
+    world_camera: int
+    footage: int
+
+
+class Mixture:
+    """Draws `ClipBatch`es."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        book: PromptBook,
+        footage: Footage,
+        worlds: WorldBank | None,
+        config: MixtureConfig,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """Combine sources; `worlds` None leaves worlds out."""
+        self.catalogue, self.book, self.footage = catalogue, book, footage
+        self.worlds, self.config, self.device = worlds, config, device
+        self._leaves = LeavesBank(seed=seed, device=device)
+        names = [look.name for look in catalogue.flat]
+        weights = np.array([config.hard_factor if n in config.hard_looks else 1.0 for n in names])
+        self._look_weights = weights / weights.sum()
+
+    def draw(
+        self,
+        step: int,
+        streams: int,
+        frames: int,
+        size: tuple[int, int],
+        rng: np.random.Generator,
+        generator: torch.Generator,
+    ) -> ClipBatch:
+        """`streams` clips of `frames` frames at `size` (height, width) for a step of the run."""
+        if self.worlds:
+            self.worlds.renew(step)
+        plan = self._plan(streams, size)
+        camera, mask = self._cameras(step, plan, frames, size, rng, generator)
+        labels = self._labels(plan, streams, rng)
+        target = camera.clone()
+        if plan.world and self.worlds:
+            source, dressed, dress = self.worlds.draw(plan.world, frames, rng)
+            camera = torch.cat([camera, source])
+            target = torch.cat([target, dressed])
+            labels = np.concatenate([labels, self.catalogue.first_dress + dress])
+        everyone = np.arange(streams)
+        self._apply(target, camera, mask, labels, everyone, generator)
+        rows = self.book.draw(labels, rng)
+        target = self._fade(camera, target, self._to(self.book.strengths(rows)))
+        blend, second = self._second_looks(labels, streams - plan.world, frames, rng)
+        rows_b = self.book.draw(second, rng)
+        moving = np.nonzero(blend.any(1))[0]
+        if len(moving):
+            other = camera[self._to(moving)]
+            restyled = torch.zeros_like(camera)
+            self._apply(restyled, camera, mask, second[moving], moving, generator)
+            strength = self._to(self.book.strengths(rows_b[moving]))
+            restyled = self._fade(other, restyled[self._to(moving)], strength)
+            weight = self._to(blend[moving])[:, :, None, None, None]
+            before = target[self._to(moving)]
+            target[self._to(moving)] = before + weight * (restyled - before)
+        return self._batch(camera, target, (labels, rows, rows_b), blend)
+
+    def _batch(
+        self,
+        camera: Tensor,
+        target: Tensor,
+        drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+        blend: np.ndarray,
+    ) -> ClipBatch:
+        labels, rows, rows_b = drawn
+        states_a, mask_a = self.book.tokens(rows)
+        states_b, mask_b = self.book.tokens(rows_b)
+        target, camera = target * 2 - 1, camera * 2 - 1
+        return ClipBatch(
+            camera=camera[:, 1:-1],
+            target=target[:, 1:-1],
+            before=target[:, :-2],
+            anchor_output=target[:, -1],
+            anchor_camera=camera[:, -1],
+            states=torch.stack([states_a, states_b], 1),
+            mask=torch.stack([mask_a, mask_b], 1),
+            blend=self._to(blend[:, 1:-1]),
+            label=self._to(labels),
+            hidden=self._to(self.catalogue.hidden[labels]),
+        )
+
+    def _to(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+
+    @staticmethod
+    def _fade(camera: Tensor, target: Tensor, strength: Tensor) -> Tensor:
+        return camera + strength[:, None, None, None, None] * (target - camera)
+
+    def _plan(self, streams: int, size: tuple[int, int]) -> _Plan:
+        c = self.config
+        fits = self.worlds is not None and self.worlds.size == size
+        world = round(streams * c.world_share) if fits else 0
+        world_camera = round(streams * c.world_camera_share) if fits else 0
+        leaves = round(streams * c.leaves_share)
+        person = round(streams * c.person_share) if self.footage.has_masks else 0
+        footage = max(1, streams - world - world_camera - leaves - person)
+        return _Plan(
+            footage=footage, leaves=leaves, person=person, world_camera=world_camera, world=world
+        )
+
+    def _cameras(
+        self,
+        step: int,
+        plan: _Plan,
+        frames: int,
+        size: tuple[int, int],
+        rng: np.random.Generator,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Camera frames and person masks in the order footage, leaves, person, world cameras."""
+        footage = self.footage.draw(plan.footage, frames, size, rng)
+        parts = [footage[:, :, :3]]
+        if plan.leaves:
+            parts.append(self._leaves.draw(step, plan.leaves, frames, size, rng))
+        mask = footage.new_zeros(plan.footage + plan.leaves, frames + 2, 1, *size)
+        if plan.person:
+            masked = self.footage.draw(plan.person, frames, size, rng, masked=True)
+            parts.append(masked[:, :, :3])
+            mask = torch.cat([mask, masked[:, :, 3:]])
+        if self.worlds and plan.world_camera:
+            parts.append(self.worlds.draw(plan.world_camera, frames, rng)[1])
+        return photometric(torch.cat(parts), generator), mask
+
+    def _labels(self, plan: _Plan, streams: int, rng: np.random.Generator) -> np.ndarray:
+        """A look for each stream but the world streams, in groups of equal looks."""
+        c, cat = self.config, self.catalogue
+        n = streams - plan.world
+        flat = rng.choice(len(cat.flat), -(-n // c.group), p=self._look_weights)
+        labels = rng.permutation(np.repeat(flat, c.group)[:n])
+        labels[rng.random(n) < c.identity_share] = cat.identity
+        if plan.person:
+            start = plan.footage + plan.leaves
+            groups = -(-plan.person // c.group)
+            looks = rng.integers(cat.first_person, cat.first_dress, groups)
+            labels[start : start + plan.person] = np.repeat(looks, c.group)[: plan.person]
+        return labels
+
+    def _apply(
+        self,
+        target: Tensor,
+        camera: Tensor,
+        mask: Tensor,
+        labels: np.ndarray,
+        streams: np.ndarray,
+        generator: torch.Generator,
+    ) -> None:
+        """Write the restyled frames of `streams` (labels[i] belongs to streams[i]) to `target`."""
+        cat = self.catalogue
+        height, width = camera.shape[-2:]
+        for label in np.unique(labels):
+            if label >= cat.first_dress:
+                continue
+            where = streams[labels == label]
+            index = self._to(where)
+            frames = camera[index]
+            if label == cat.identity:
+                target[index] = frames
+            elif label >= cat.first_person:
+                person = cat.person[label - cat.first_person]
+                state = person.draw(len(where), height, width, generator)
+                target[index] = person.apply(frames, mask[index], state).to(target.dtype)
+            else:
+                look = cat.flat[label]
+                state = look.draw(len(where), height, width, generator)
+                target[index] = look.apply(frames, state).to(target.dtype)
+
+    def _second_looks(
+        self, labels: np.ndarray, limit: int, frames: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weight [B, T + 2] of a second look, and its label; only the first `limit` 2-D streams."""
+        c, cat = self.config, self.catalogue
+        blend = np.zeros((len(labels), frames + 2), np.float32)
+        second = labels.copy()
+        present = np.unique(labels[labels < len(cat.flat)])
+        able = (np.arange(len(labels)) < limit) & (labels < len(cat.flat))
+        kind = rng.random(len(labels))
+        for i in np.nonzero(able & (kind < c.fade_share + c.blend_share))[0]:
+            second[i] = rng.choice(present)
+            if second[i] == labels[i]:
+                continue
+            if kind[i] < c.blend_share:
+                blend[i] = rng.uniform(0.2, 0.8)
+                continue
+            length = int(rng.choice([0, 0, 2, 4, 8]))
+            begin = rng.integers(1, frames + 1)
+            ramp = (np.arange(frames + 2) - begin + 1) / max(length, 1)
+            blend[i] = np.clip(ramp, 0, 1)
+        return blend, second

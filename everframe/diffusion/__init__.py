@@ -1,0 +1,1 @@
+"""How noise becomes a frame: the process, the denoiser, the step for one frame."""

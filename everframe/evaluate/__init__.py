@@ -1,0 +1,1 @@
+"""Is it good, is it stable, is it fast: every check drives a session."""

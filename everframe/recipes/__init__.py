@@ -1,0 +1,1 @@
+"""Complete typed training runs, as Python functions."""

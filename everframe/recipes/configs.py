@@ -1,0 +1,74 @@
+"""The recipes: complete, typed runs as functions. `everframe train NAME [key=value ...]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from everframe.data.mixture import MixtureConfig
+from everframe.train.config import TrainConfig
+
+HELD_OUT = (
+    "asl_book",
+    "head-pose-face-detection-female",
+    "person-bicycle-car-detection",
+    "asl_walk",
+    "asl_learn",
+    "asl_school",
+    "head-pose-face-detection-female-and-male",
+)
+"""Clips that no recipe trains on: two women appear in these clips only. Previews roll out the first
+three.
+"""
+
+
+def debug() -> TrainConfig:
+    """Two CPU cores, under two minutes, run by CI: the whole path on a tiny network."""
+    return TrainConfig(
+        preset="tiny",
+        footage="examples",
+        streams=4,
+        frames=3,
+        size=(64, 64),
+        steps=20,
+        warmup=5,
+        worlds=4,
+        log_every=1,
+        sheet_every=0,
+        compile=False,
+        mixture=MixtureConfig(group=1),
+    )
+
+
+def pocket() -> TrainConfig:
+    """The CPU model."""
+    return TrainConfig(
+        preset="pocket",
+        held_out=HELD_OUT,
+        streams=64,
+        frames=8,
+        seconds=620,
+        image_share=0.0,
+        other_sizes=((240, 320), (288, 512), (320, 240)),
+        mixture=MixtureConfig(),
+    )
+
+
+def studio() -> TrainConfig:
+    """The best quality."""
+    return TrainConfig(
+        preset="studio",
+        held_out=HELD_OUT,
+        streams=64,
+        frames=8,
+        seconds=620,
+        image_share=0.0,
+        other_sizes=((240, 320), (288, 512), (320, 240)),
+        mixture=MixtureConfig(),
+    )
+
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    "debug": debug,
+    "pocket": pocket,
+    "studio": studio,
+}

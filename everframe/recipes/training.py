@@ -1,0 +1,172 @@
+"""Assemble a run from its config: sources, network, loop, sample sheets, bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from everframe.arch.bundle import Bundle
+from everframe.arch.presets import preset
+from everframe.arch.torch_net import Net
+from everframe.core.config import stable_hash, to_json
+from everframe.core.errors import UserError
+from everframe.data.catalogue import Catalogue
+from everframe.data.footage import Footage
+from everframe.data.held_out import HeldOut, Streams
+from everframe.data.mixture import Mixture
+from everframe.data.prompts import PromptBook
+from everframe.data.world_bank import WorldBank
+from everframe.data.worlds.world import Worlds
+from everframe.text.encoder import TextEncoder
+from everframe.train.config import TrainConfig
+from everframe.train.loop import Task, fit
+from everframe.train.parallel import World, join_world, leave_world
+from everframe.train.preview import figures, roll_out, sheet
+from everframe.train.state import TrainState, new_state
+
+SHEET_FRAMES = (0, 10, 100)
+PREVIEW_CLIPS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Everything that makes batches."""
+
+    catalogue: Catalogue
+    book: PromptBook
+    mixture: Mixture
+
+
+def build_sources(
+    config: TrainConfig,
+    device: torch.device,
+    encoder: TextEncoder,
+    *,
+    full_strength: bool = False,
+) -> Sources:
+    """Decode footage, prepare the worlds, encode the prompts (`full_strength`: no weaker looks)."""
+    footage_dir = Path(config.footage)
+    if not footage_dir.is_dir():
+        raise UserError(f"no footage folder '{footage_dir}'; give one with footage=DIR")
+    catalogue = Catalogue()
+    lines = [x for x in catalogue.lines() if x.strength == 1.0 or not full_strength]
+    book = PromptBook(lines, encoder, device)
+    footage = Footage(footage_dir, config.held_out, device)
+    bank = None
+    if config.worlds and config.mixture.world_share + config.mixture.world_camera_share > 0:
+        worlds = Worlds(*config.size, device)
+        bank = WorldBank(
+            worlds,
+            config.size,
+            config.worlds,
+            seed=config.seed,
+            device=device,
+            every=config.refresh_every,
+        )
+    mixture = Mixture(
+        catalogue, book, footage, bank, config.mixture, seed=config.seed, device=device
+    )
+    return Sources(catalogue=catalogue, book=book, mixture=mixture)
+
+
+def save_bundle(
+    state: TrainState, catalogue: Catalogue, folder: Path, meta: dict[str, object]
+) -> None:
+    """The averaged weights as a bundle."""
+    looks = tuple(
+        {"name": name, "kind": kind, "prompts": list(catalogue.prompts(label))}
+        for label, (name, kind) in enumerate(zip(catalogue.names, catalogue.kinds, strict=True))
+    )
+    Bundle(spec=state.net.spec, weights=state.ema_arrays(), looks=looks, meta=meta).save_pretrained(
+        folder
+    )
+
+
+def first_net(config: TrainConfig) -> Net:
+    """Random weights, or those of the bundle `config.init` (of the same spec)."""
+    net = Net(preset(config.preset), seed=config.seed)
+    if config.init:
+        bundle = Bundle.from_pretrained(config.init)
+        if bundle.spec != net.spec:
+            raise UserError(
+                f"the bundle '{config.init}' is no '{config.preset}'; give another init"
+            )
+        net.load_arrays(bundle.weights)
+    return net
+
+
+class Preview:
+    """Rolls the averaged network out on held-out clips and writes sheets and figures."""
+
+    def __init__(
+        self, config: TrainConfig, sources: Sources, folder: Path, streams: Streams
+    ) -> None:
+        """`streams` are held-out."""
+        self.config, self.sources, self.folder, self.streams = config, sources, folder, streams
+
+    def __call__(self, state: TrainState, frames: int = 110) -> None:
+        """Write `sheet.png` and append to `figures.jsonl`."""
+        net = Net(state.net.spec).to(self.streams.camera.device)
+        with torch.no_grad():
+            for mine, value in zip(net.values, state.ema.values, strict=True):
+                mine.copy_(value)
+        result = roll_out(net, self.streams, frames=frames, steps=1, seeded=True, keep=SHEET_FRAMES)
+        values = figures(result, self.streams, [t for t in (10, 100, 300) if t < frames])
+        table = torch.stack(result.psnr).cpu().numpy()
+        last = table[max(0, frames - 12) :].mean(0)
+        per_look = {
+            self.sources.catalogue.names[label]: round(
+                float(last[self.streams.labels == label].mean()), 1
+            )
+            for label in np.unique(self.streams.labels)
+        }
+        line = {"step": state.step, "elapsed_s": round(state.elapsed_s), **values}
+        with (self.folder / "figures.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "per_look": per_look}) + "\n")
+        print(json.dumps(line), flush=True)
+        picture = sheet(result, self.streams, self.sources.catalogue.names)
+        picture.save(self.folder / "sheet.jpg", quality=85)
+
+
+def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = float("inf")) -> bool:
+    """Train (or go on training) into `folder`; returns whether the run is complete."""
+    world: World = join_world()
+    torch.set_float32_matmul_precision("high")
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = TextEncoder.load()
+    sources = build_sources(config, world.device, encoder)
+    net = first_net(config).to(world.device)
+    state = new_state(net, config.lr_adamw, config.ema)
+    if world.first:
+        (folder / "config.json").write_text(to_json(config), encoding="utf-8")
+        print(sources.mixture.footage.describe(), f"{len(sources.book.lines)} prompts", flush=True)
+    resumed = state.load(folder, stable_hash(config))
+    if resumed and world.first:
+        print(f"resumed at step {state.step}", flush=True)
+    preview = None
+    if config.held_out and world.first:
+        held = HeldOut(
+            Path(config.footage), config.held_out[:PREVIEW_CLIPS], sources.catalogue, world.device
+        )
+        preview = Preview(config, sources, folder, held.streams(config.size, encoder))
+    task = Task(
+        config=config,
+        draw=sources.mixture.draw,
+        sheet=preview or (lambda _: None),
+        folder=folder,
+        world=world,
+    )
+    done = fit(state, task, stop_after_s=stop_after_s)
+    if world.first:
+        meta: dict[str, object] = {
+            "recipe": config.preset,
+            "step": state.step,
+            "frames": state.frames,
+        }
+        save_bundle(state, sources.catalogue, folder / "bundle", meta)
+    leave_world(world)
+    return done

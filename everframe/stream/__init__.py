@@ -1,0 +1,1 @@
+"""Frames in time: the session, video files, the pump between them."""

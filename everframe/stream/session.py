@@ -1,0 +1,342 @@
+"""`Session`: one live stream. Synchronous; no sockets, threads or clock decide anything in it.
+
+File processing, evaluation and live serving all drive this class.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everframe.arch.bundle import Bundle
+from everframe.arch.history import History
+from everframe.core.errors import UserError
+from everframe.core.rng import numpy_rng
+from everframe.runtime.engine import Engine, PreparedSteps, open_engine
+from everframe.stream.control import Control, WeightedPrompts, weighted_prompts
+from everframe.text.encoder import TextEncoder
+
+Frame = NDArray[np.uint8]
+Array = NDArray[Any]
+TIMINGS_KEPT = 4096
+STATE_VERSION = 1
+LINE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStats:
+    """Figures of a session: model times over the last 4,096 frames, in milliseconds."""
+
+    engine: str
+    model: str
+    width: int
+    height: int
+    frames: int
+    model_ms_p50: float
+    model_ms_p95: float
+    model_ms_p99: float
+
+
+@dataclass(slots=True, kw_only=True)
+class _Fade:
+    """A running cross-fade of prompt codes."""
+
+    source: Array
+    frames: int
+    done: int = 0
+
+
+class Session:
+    """Restyle a stream frame by frame.
+
+    >>> session = Session.from_pretrained("pocket", prompt="pencil sketch")
+    >>> out = session.step(frame)          # uint8 [H, W, 3] RGB in and out
+    """
+
+    def __init__(self, engine: Engine[Any], control: Control, *, model: str = "") -> None:
+        """Start a stream on an open engine."""
+        self._engine, self._control, self._model = engine, control, model
+        self._encoder = TextEncoder.load()
+        self._codes: dict[str, Array] = {}
+        self._code = self._code_of(control.prompts)
+        self._fade: _Fade | None = None
+        self._history: History[Any] = engine.empty_history()
+        self._noise = self._draw_noise(control.seed)
+        self._prepared: dict[int, PreparedSteps[Any]] = {}
+        self._frames = 0
+        self._times_ms: list[float] = []
+
+    @classmethod
+    def from_pretrained(  # noqa: PLR0913 - the settings of a stream
+        cls,
+        model: str | Path = "pocket",
+        *,
+        prompt: str | Sequence[tuple[str, float]],
+        height: int = 256,
+        width: int = 256,
+        engine: str = "auto",
+        precision: str = "auto",
+        strength: float = 1.0,
+        seed: int = 0,
+        steps: int = 1,
+        first_steps: int = 8,
+    ) -> Self:
+        """Open a bundled model or a bundle folder.
+
+        Args:
+            model: name (`everframe models`) or folder.
+            prompt: text, or (text, weight) pairs for a blend.
+            height, width: frame size, multiples of the patch (16).
+            engine: `auto` or an engine name.
+            precision: `auto`, `float32` or `bfloat16`.
+            strength: 0 (camera) to 1.
+            seed: noise of the stream; same seed and input, same output.
+            steps: 1, 2, 4 or 8 denoising steps per frame.
+            first_steps: of the first frame and the first after a prompt change.
+
+        Raises:
+            UserError: anything of this is not possible; the message names the fix.
+        """
+        control = Control(
+            prompts=weighted_prompts(prompt),
+            strength=strength,
+            seed=seed,
+            steps=steps,
+            first_steps=max(first_steps, steps),
+        )
+        bundle = Bundle.from_pretrained(model)
+        opened = open_engine(engine, bundle, height=height, width=width, precision=precision)
+        return cls(opened, control, model=Path(model).name)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the frames."""
+        return self._engine.height, self._engine.width
+
+    @property
+    def control(self) -> Control:
+        """The present settings."""
+        return self._control
+
+    def step(self, frame: Frame) -> Frame:
+        """Restyle one frame: uint8 [H, W, 3] RGB -> the same.
+
+        Raises:
+            UserError: wrong shape or type.
+        """
+        self._check(frame)
+        begin = time.perf_counter()
+        engine = self._engine
+        camera = engine.to_engine(frame)
+        steps = self._control.steps if self._history.has_previous else self._control.first_steps
+        prepared = self._tables(steps)
+        made, history = engine.step(self._history, camera, self._noise, prepared)
+        if not history.has_anchor and self._fade is None:
+            history = history.anchored(output=made, camera=camera)
+        self._history = history
+        out = engine.to_numpy(made)
+        self._times_ms.append((time.perf_counter() - begin) * 1e3)
+        if len(self._times_ms) > 2 * TIMINGS_KEPT:
+            del self._times_ms[:TIMINGS_KEPT]
+        self._frames += 1
+        return blend_frames(frame, out, self._control.strength)
+
+    def stream(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """`step` over an iterable."""
+        for frame in frames:
+            yield self.step(frame)
+
+    def update(
+        self,
+        *,
+        prompt: str | Sequence[tuple[str, float]] | None = None,
+        strength: float | None = None,
+        transition: int = 0,
+        seed: int | None = None,
+        steps: int | None = None,
+    ) -> None:
+        """Change settings; they hold from the very next frame.
+
+        Args:
+            prompt: new text, or (text, weight) pairs.
+            strength: 0..1.
+            transition: frames over which the old prompt fades into the new one; 0 switches at once
+                and starts the memory afresh, so that nothing of the old look can come back.
+            seed: new noise; also starts the memory afresh.
+            steps: denoising steps per frame.
+
+        Raises:
+            UserError: a value is out of range; nothing is changed then.
+        """
+        if transition < 0:
+            raise UserError(f"transition is {transition} frames; it must not be negative")
+        now = self._control
+        control = replace(
+            now,
+            prompts=now.prompts if prompt is None else weighted_prompts(prompt),
+            strength=now.strength if strength is None else strength,
+            seed=now.seed if seed is None else seed,
+            steps=now.steps if steps is None else steps,
+            first_steps=max(now.first_steps, steps or 1),
+        )
+        if control.prompts != now.prompts:
+            code = self._code_of(control.prompts)
+            if transition and self._history.has_previous:
+                self._fade = _Fade(source=self._present_code(), frames=transition)
+                self._history = self._history.without_anchor()
+            else:
+                self._fade = None
+                self._history = self._engine.empty_history()
+            self._code = code
+            self._prepared = {}
+        if control.seed != now.seed:
+            self._noise = self._draw_noise(control.seed)
+            self._history = self._engine.empty_history()
+        self._control = control
+
+    def reset(self) -> None:
+        """Forget the past: the next frame starts a new stream with the same settings."""
+        self._fade = None
+        self._prepared = {}
+        self._history = self._engine.empty_history()
+
+    def seed_history(self, *, output: Frame, camera: Frame) -> None:
+        """Start from a given picture: `output` is taken as the own previous frame and anchor of
+        `camera`.
+        """
+        self._check(output)
+        self._check(camera)
+        history = self._engine.empty_history()
+        made = self._engine.to_engine(output)
+        history = replace(history, previous=made, has_previous=True)
+        self._history = history.anchored(output=made, camera=self._engine.to_engine(camera))
+
+    @property
+    def stats(self) -> SessionStats:
+        """Figures so far."""
+        times = np.array(self._times_ms[-TIMINGS_KEPT:] or [0.0])
+        p50, p95, p99 = (float(x) for x in np.percentile(times, [50, 95, 99]))
+        return SessionStats(
+            engine=self._engine.name,
+            model=self._model,
+            width=self._engine.width,
+            height=self._engine.height,
+            frames=self._frames,
+            model_ms_p50=p50,
+            model_ms_p95=p95,
+            model_ms_p99=p99,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a session of the same model, size and engine needs to go on bit for bit."""
+        h, to_numpy = self._history, self._engine.to_numpy
+        fade = self._fade
+        return {
+            "version": STATE_VERSION,
+            "size": self.size,
+            "control": self._control,
+            "frames": self._frames,
+            "previous": to_numpy(h.previous).copy(),
+            "anchor_output": to_numpy(h.anchor_output).copy(),
+            "anchor_camera": to_numpy(h.anchor_camera).copy(),
+            "slots": [[to_numpy(v).copy() for v in slot] for slot in h.slots],
+            "filled": h.filled,
+            "has_previous": h.has_previous,
+            "has_anchor": h.has_anchor,
+            "fade": None if fade is None else (fade.source.copy(), fade.frames, fade.done),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`.
+
+        Raises:
+            UserError: the state is of another frame size or of a newer everframe.
+        """
+        if state["version"] > STATE_VERSION:
+            raise UserError("this session state was saved by a newer everframe; update this one")
+        if tuple(state["size"]) != self.size:
+            raise UserError(
+                f"this session state is of size {state['size']}, the session has {self.size};"
+                " open the session with that size"
+            )
+        to_engine = self._engine.to_engine
+        self._control = state["control"]
+        self._code = self._code_of(self._control.prompts)
+        self._noise = self._draw_noise(self._control.seed)
+        self._prepared = {}
+        self._frames = state["frames"]
+        fade = state["fade"]
+        self._fade = None if fade is None else _Fade(source=fade[0], frames=fade[1], done=fade[2])
+        self._history = History(
+            previous=to_engine(state["previous"]),
+            anchor_output=to_engine(state["anchor_output"]),
+            anchor_camera=to_engine(state["anchor_camera"]),
+            slots=tuple(tuple(to_engine(v) for v in slot) for slot in state["slots"]),
+            filled=state["filled"],
+            has_previous=state["has_previous"],
+            has_anchor=state["has_anchor"],
+        )
+
+    def _check(self, frame: Frame) -> None:
+        wanted = (*self.size, 3)
+        if frame.shape != wanted or frame.dtype != np.uint8:
+            raise UserError(
+                f"frame is {frame.dtype} {tuple(frame.shape)}; this session takes uint8 {wanted}"
+                " (height, width, RGB); resize it, or open the session with another size"
+            )
+
+    def _code_of(self, prompts: WeightedPrompts) -> Array:
+        code: Array | None = None
+        for text, weight in prompts:
+            if text not in self._codes:
+                tokens = self._encoder.encode(text)
+                if len(self._codes) >= LINE:
+                    self._codes.clear()
+                self._codes[text] = self._engine.encode_prompt(tokens.states, tokens.mask)
+            part = self._codes[text] * np.float32(weight)
+            code = part if code is None else code + part
+        assert code is not None
+        return code
+
+    def _present_code(self) -> Array:
+        fade = self._fade
+        if fade is None:
+            return self._code
+        share = np.float32(fade.done / fade.frames)
+        return fade.source + share * (self._code - fade.source)
+
+    def _tables(self, steps: int) -> PreparedSteps[Any]:
+        fade = self._fade
+        if fade is not None:
+            fade.done += 1
+            code = self._present_code()
+            if fade.done >= fade.frames:
+                self._fade = None
+            return self._engine.prepare(code, steps)
+        if steps not in self._prepared:
+            self._prepared[steps] = self._engine.prepare(self._code, steps)
+        return self._prepared[steps]
+
+    def _draw_noise(self, seed: int) -> Any:  # noqa: ANN401 - the engine's tensor type
+        shape = (3, self._engine.height, self._engine.width)
+        noise = numpy_rng(seed, "stream noise").standard_normal(shape, np.float32)
+        return self._engine.to_engine(noise)
+
+
+def blend_frames(camera: Frame, made: Frame, strength: float) -> Frame:
+    """`strength` of the restyled frame over the camera; 1 and 0 return the frames themselves,
+    exactly.
+    """
+    if strength >= 1:
+        return made.copy()
+    if strength <= 0:
+        return camera.copy()
+    weight = round(strength * 256)
+    mixed = camera.astype(np.uint16) * (256 - weight) + made.astype(np.uint16) * weight + 128
+    return (mixed >> 8).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""From a prompt to token states: the frozen sentence encoder, without torch."""

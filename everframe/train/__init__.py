@@ -1,0 +1,1 @@
+"""Learning: batches in, weights out."""

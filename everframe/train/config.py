@@ -1,0 +1,69 @@
+"""`TrainConfig`: one complete, typed description of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from everframe.data.mixture import MixtureConfig
+from everframe.train.augment import AugmentConfig
+from everframe.train.loss import LossConfig
+from everframe.train.noise import NoiseConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A run. Either `steps` or `seconds` (wall clock, over all resumed parts) ends it.
+
+    Attributes:
+        preset: name in `arch.presets`.
+        init: bundle (name or folder) to start from instead of random weights.
+        streams, frames: clips per step and GPU, and their length.
+        size: (height, width) of most steps; `other_sizes` are used every `other_every`-th step in
+            the last `other_tail` of the run, with streams reduced to equal pixels.
+        image_share: first part of the run in which clips have one frame (image warm-up).
+        own_share: share of the steps whose history is the model's own one-step output, from
+            `own_start` on.
+        own_frames: share of the frames of such a step that are replaced.
+        cold_share, no_anchor_share, no_previous_share: clips that start without memory, never see
+            an anchor, or have the own previous output removed.
+        worlds, refresh_every: clips in the world bank, and after how many steps a part of it is
+            renewed.
+        cooldown: last part of the run, in which the learning rate falls linearly to zero.
+    """
+
+    preset: str = "pocket"
+    init: str = ""
+    footage: str = "footage"
+    held_out: tuple[str, ...] = ()
+    seed: int = 0
+    streams: int = 32
+    frames: int = 8
+    size: tuple[int, int] = (256, 256)
+    other_sizes: tuple[tuple[int, int], ...] = ()
+    other_every: int = 4
+    other_tail: float = 0.2
+    steps: int = 0
+    seconds: float = 0.0
+    image_share: float = 0.08
+    own_share: float = 0.5
+    own_start: float = 0.3
+    own_frames: float = 0.6
+    cold_share: float = 0.25
+    no_anchor_share: float = 0.2
+    no_previous_share: float = 0.15
+    lr_muon: float = 1.5e-3
+    lr_adamw: float = 6e-4
+    warmup: int = 100
+    cooldown: float = 0.3
+    ema: float = 0.999
+    clip_norm: float = 1.0
+    worlds: int = 160
+    refresh_every: int = 150
+    compile: bool = True
+    log_every: int = 20
+    sheet_every: int = 500
+    save_every_s: float = 120.0
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)

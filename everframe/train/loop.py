@@ -1,0 +1,201 @@
+"""`fit`: the training loop. It knows the mixture and the loss by their functions, no method by
+name.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everframe.arch.model import PLAIN, Parts, Tables, embed, head, transformer_block
+from everframe.arch.torch_net import Net, table_tensors
+from everframe.core.config import stable_hash
+from everframe.core.report import Report
+from everframe.core.rng import numpy_rng, stream_seed
+from everframe.data.batch import ClipBatch
+from everframe.train.config import TrainConfig
+from everframe.train.noise import draw_noise
+from everframe.train.parallel import World, agree, average_gradients
+from everframe.train.state import TrainState
+from everframe.train.step import loss_of, prepare, with_own_history
+
+Draw = Callable[[int, int, int, tuple[int, int], np.random.Generator, torch.Generator], ClipBatch]
+OnSheet = Callable[[TrainState], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to fit: `draw` makes batches, `sheet` draws samples."""
+
+    config: TrainConfig
+    draw: Draw
+    sheet: OnSheet
+    folder: Path
+    world: World
+
+
+def compiled_parts() -> Parts:
+    """The parts of the forward, compiled; all blocks of a shape share one graph."""
+    return Parts(
+        embed=torch.compile(embed),
+        transformer_block=torch.compile(transformer_block),
+        head=torch.compile(head),
+    )
+
+
+def learning_rate(step: int, progress: float, config: TrainConfig) -> float:
+    """Warm-up, plateau, linear cool-down: factor 0..1."""
+    warm = min(1.0, (step + 1) / config.warmup)
+    cool = min(1.0, (1 - progress) / max(config.cooldown, 1e-6) + 0.01)
+    return max(0.0, warm * cool)
+
+
+def clip_shape(step: int, progress: float, config: TrainConfig) -> tuple[int, int, tuple[int, int]]:
+    """(streams, frames, size) of a step."""
+    if progress < config.image_share:
+        return config.streams * config.frames // 2, 1, config.size
+    tail = progress > 1 - config.other_tail
+    if config.other_sizes and tail and step % config.other_every == 0:
+        size = config.other_sizes[(step // config.other_every) % len(config.other_sizes)]
+        ratio = config.size[0] * config.size[1] / (size[0] * size[1])
+        return max(1, round(config.streams * ratio)), config.frames, size
+    return config.streams, config.frames, config.size
+
+
+def fit(state: TrainState, task: Task, *, stop_after_s: float = float("inf")) -> bool:
+    """Train until the run is complete (True) or `stop_after_s` seconds of this part are over
+    (False).
+    """
+    config, world = task.config, task.world
+    trainer = _Trainer(state, task)
+    begin = saved = time.monotonic()
+    before_s = state.elapsed_s
+    with Report(sys.stdout if world.first else None, task.folder / "log.jsonl") as report:
+        while True:
+            part_s = agree(time.monotonic() - begin, world)
+            state.elapsed_s = before_s + part_s
+            progress = trainer.progress()
+            if progress >= 1 or part_s > stop_after_s:
+                break
+            trainer.step(progress)
+            trainer.log(report)
+            if world.first and config.sheet_every and state.step % config.sheet_every == 0:
+                task.sheet(state)
+            if world.first and time.monotonic() - saved > config.save_every_s:
+                state.save(task.folder, stable_hash(config))
+                saved = time.monotonic()
+    if world.first:
+        state.save(task.folder, stable_hash(config))
+        task.sheet(state)
+    return trainer.progress() >= 1
+
+
+class _Trainer:
+    """One step at a time, with its running means."""
+
+    def __init__(self, state: TrainState, task: Task) -> None:
+        self.state, self.task = state, task
+        self.tables: dict[tuple[int, int], Tables[Tensor]] = {}
+        self.means: dict[str, Tensor] = {}
+        self.start = (state.step, state.frames, time.monotonic())
+        self.data_s: list[tuple[Any, Any, Any]] = []
+        cuda = task.world.device.type == "cuda"
+        self.parts = compiled_parts() if cuda and task.config.compile else PLAIN
+        self.autocast = torch.autocast(task.world.device.type, torch.bfloat16, enabled=cuda)
+
+    def progress(self) -> float:
+        """Share of the run that is done, 0..1."""
+        c, s = self.task.config, self.state
+        by_steps = s.step / c.steps if c.steps else 0.0
+        by_clock = s.elapsed_s / c.seconds if c.seconds else 0.0
+        return max(by_steps, by_clock)
+
+    def step(self, progress: float) -> None:
+        """Draw, forward, backward, update."""
+        c, s, world = self.task.config, self.state, self.task.world
+        streams, frames, size = clip_shape(s.step, progress, c)
+        purpose = f"batch/{world.rank}"
+        rng = numpy_rng(c.seed, purpose, s.step)
+        generator = torch.Generator(world.device).manual_seed(
+            stream_seed(c.seed, purpose + "/torch", s.step)
+        )
+        marks = self._marks()
+        batch = self.task.draw(s.step, streams, frames, size, rng, generator)
+        self._mark(marks, 1)
+        inputs = prepare(batch, s.net.spec.patch, c, generator)
+        # other shapes run eagerly: compiling them would cost more than it saves
+        usual = (frames, size) == (c.frames, c.size)
+        s.net.parts = self.parts if usual else PLAIN
+        tables = self._tables(size, s.net)
+        with self.autocast:
+            if frames > 1 and progress > c.own_start and rng.random() < c.own_share:
+                noise = draw_noise(batch.target, c.noise, generator)
+                inputs = with_own_history(s.net, inputs, noise, tables, c.own_frames, generator)
+            loss, terms = loss_of(s.net, inputs, tables, c.loss)
+        loss.backward()
+        average_gradients(s.params, world)
+        norm = torch.nn.utils.clip_grad_norm_(s.params, c.clip_norm)
+        factor = learning_rate(s.step, progress, c)
+        for group in s.adamw.param_groups:
+            group["lr"] = c.lr_adamw * factor
+        s.adamw.step()
+        s.muon.step(c.lr_muon * factor)
+        s.net.zero_grad(set_to_none=True)
+        s.ema.update(s.params, s.step)
+        self._mark(marks, 2)
+        s.step += 1
+        s.frames += streams * frames * world.size
+        self._mean({"loss": loss, "norm": norm, **terms})
+
+    def _tables(self, size: tuple[int, int], net: Net) -> Tables[Tensor]:
+        if size not in self.tables:
+            self.tables[size] = table_tensors(net.spec, *size, self.task.world.device)
+        return self.tables[size]
+
+    def _marks(self) -> list[Any] | None:
+        if self.task.world.device.type != "cuda" or self.state.step % 25 != 7:
+            return None
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
+        marks[0].record()
+        return marks
+
+    def _mark(self, marks: list[Any] | None, index: int) -> None:
+        if marks is not None:
+            marks[index].record()
+            if index == 2:
+                self.data_s = [*self.data_s[-20:], (marks[0], marks[1], marks[2])]
+
+    def _mean(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            value = value.detach()
+            old = self.means.get(name)
+            self.means[name] = value if old is None else old + 0.03 * (value - old)
+
+    def data_share(self) -> float:
+        """Share of the device time that making batches takes."""
+        done = [(a.elapsed_time(b), a.elapsed_time(c)) for a, b, c in self.data_s[:-1]]
+        return sum(d for d, _ in done) / max(sum(t for _, t in done), 1e-9)
+
+    def log(self, report: Report) -> None:
+        """Report every `log_every` steps: losses, frames/s, time left."""
+        c, s = self.task.config, self.state
+        if s.step % c.log_every or not self.task.world.first:
+            return
+        values = {name: float(v) for name, v in self.means.items()}
+        if not np.isfinite(values["loss"]):
+            raise FloatingPointError(f"the loss is {values['loss']} at step {s.step}")
+        _, frames, start = self.start
+        rate = (s.frames - frames) / max(time.monotonic() - start, 1e-9)
+        progress = max(self.progress(), 1e-6)
+        left = s.elapsed_s / progress - s.elapsed_s
+        report.write(
+            s.step, **values, frames_s=rate, data=self.data_share(), done=progress, left_s=left
+        )

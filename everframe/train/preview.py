@@ -1,0 +1,139 @@
+"""Looking at a run: autoregressive rollouts of held-out clips, figures and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from everframe.arch.history import History, slot_shapes
+from everframe.arch.model import Control, prepare_control
+from everframe.arch.positions import step_features
+from everframe.arch.torch_net import Net, table_tensors
+from everframe.arch.torch_ops import TorchOps
+from everframe.data.held_out import Streams
+from everframe.diffusion.rollout import FIRST_STEPS, Roller
+
+
+@dataclass(slots=True, kw_only=True)
+class Rollout:
+    """PSNR [frames, S] against the target, and frames kept for the sheet."""
+
+    psnr: list[Tensor] = field(default_factory=list[Tensor])
+    kept: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+
+
+def make_roller(net: Net, streams: Streams) -> Roller[Tensor]:
+    """A `Roller` over all streams at once, on the device of the streams."""
+    device = streams.camera.device
+    height, width = streams.camera.shape[2:4]
+    ops, params = TorchOps(), net.params()
+    codes = net.prompt_codes(streams.states, streams.mask)
+    cache: dict[float, Control[Tensor]] = {}
+
+    def control(tau: float) -> Control[Tensor]:
+        if tau not in cache:
+            features = torch.from_numpy(step_features(tau, 0.0)).to(device)
+            features = features.expand(len(codes), *features.shape)
+            cache[tau] = prepare_control(ops, params, net.spec, codes, features)
+        return cache[tau]
+
+    return Roller(
+        ops=ops,
+        params=params,
+        spec=net.spec,
+        tables=table_tensors(net.spec, height, width, device),
+        scalar=lambda x: torch.full((1, 1, 1), x, device=device),
+        array=lambda a: torch.as_tensor(a, device=device),
+        control=control,
+    )
+
+
+def first_history(net: Net, streams: Streams, seeded: bool) -> History[Tensor]:
+    """Empty memory, or one whose previous frame and anchor are the true first frame."""
+    s, _, height, width, _ = streams.camera.shape
+    device = streams.camera.device
+    rows, cols = net.spec.grid(height, width)
+    zeros = torch.zeros((s, height, width, 3), dtype=torch.uint8, device=device)
+    slots = tuple(
+        tuple(torch.zeros(s, *shape, device=device) for shape in slot_shapes(net.spec, rows * cols))
+        for _ in range(net.spec.window)
+    )
+    return History(
+        previous=streams.target[:, 0] if seeded else zeros,
+        anchor_output=streams.target[:, 0] if seeded else zeros,
+        anchor_camera=streams.camera[:, 0] if seeded else zeros,
+        slots=slots,
+        filled=0,
+        has_previous=seeded,
+        has_anchor=seeded,
+    )
+
+
+def psnr_u8(a: Tensor, b: Tensor) -> Tensor:
+    """[S] in dB from uint8 frames [S, H, W, 3]."""
+    error = (a.float() - b.float()).square().mean((1, 2, 3))
+    return 10 * torch.log10(255**2 / error.clamp(min=0.01))
+
+
+@torch.no_grad()
+def roll_out(
+    net: Net, streams: Streams, *, frames: int, steps: int, seeded: bool, keep: Sequence[int]
+) -> Rollout:
+    """`frames` own frames; the clip is played forth and back. Fixed noise per stream."""
+    device = streams.camera.device
+    s, length, height, width, _ = streams.camera.shape
+    order = [*range(length), *range(length - 2, 0, -1)]
+    generator = torch.Generator(device).manual_seed(11)
+    noise = torch.randn((s, 3, height, width), device=device, generator=generator)
+    roller = make_roller(net, streams)
+    result = Rollout()
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        offset = 1 if seeded else 0
+        cameras = (streams.camera[:, order[(t + offset) % len(order)]] for t in range(frames))
+        history = first_history(net, streams, seeded)
+        run = roller.run(history, cameras, noise, steps=steps, first_steps=FIRST_STEPS)
+        for t, frame in enumerate(run):
+            truth = streams.target[:, order[(t + offset) % len(order)]]
+            result.psnr.append(psnr_u8(frame, truth))
+            if t in keep:
+                result.kept[t] = torch.stack([frame, truth], 1).cpu()
+    return result
+
+
+def figures(result: Rollout, streams: Streams, at: Sequence[int]) -> dict[str, float]:
+    """Mean PSNR of plain and of hidden looks around the frames `at`."""
+    table = torch.stack(result.psnr).cpu().numpy()
+    values: dict[str, float] = {}
+    for frame in at:
+        window = table[max(0, frame - 5) : frame + 5].mean(0)
+        for name, choice in (("plain", ~streams.hidden), ("hidden", streams.hidden)):
+            if choice.any():
+                values[f"{name}@{frame}"] = round(float(window[choice].mean()), 2)
+    return values
+
+
+def sheet(result: Rollout, streams: Streams, names: Sequence[str], rows: int = 40) -> Image.Image:
+    """Rows of [camera, then own and true frame at each kept time], labelled."""
+    s, _, height, width, _ = streams.camera.shape
+    kept = sorted(result.kept)
+    picks = np.linspace(0, s - 1, min(rows, s)).astype(int)
+    cell = (width * 3 // 4, height * 3 // 4)
+    sheet_size = (cell[0] * (1 + 2 * len(kept)), cell[1] * len(picks))
+    image = Image.new("RGB", sheet_size)
+    pen = ImageDraw.Draw(image)
+    table = torch.stack(result.psnr).cpu().numpy()
+    for r, pick in enumerate(picks):
+        cells = [streams.camera[pick, 1].cpu()]
+        cells += [result.kept[t][pick, side] for t in kept for side in (0, 1)]
+        for c, pixels in enumerate(cells):
+            tile = Image.fromarray(pixels.numpy()).resize(cell)
+            image.paste(tile, (c * cell[0], r * cell[1]))
+        text = " ".join(f"{t}:{table[t, pick]:.1f}" for t in kept)
+        pen.text((3, r * cell[1] + 3), names[int(streams.labels[pick])], fill=(255, 255, 0))
+        pen.text((3, r * cell[1] + 15), text, fill=(255, 255, 0))
+    return image
