@@ -1,6 +1,7 @@
 """What every test shares: GPU tests skip where there is no GPU, and torch stays on one core."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,12 @@ def one_core() -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the tiny preset with random weights; seconds to nothing to run."""
+    from tests.nets import random_bundle
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return random_bundle().save_pretrained(folder, quantise=False)

@@ -153,7 +153,7 @@ def find_bundle(name_or_path: str | Path) -> Path:
 def _read_header(path: Path) -> dict[str, Any]:
     try:
         header = json.loads((path / SPEC_FILE).read_text(encoding="utf-8"))
-        version = int(header["version"])
+        version, _ = int(header["version"]), dict(header["spec"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path / SPEC_FILE} is no everframe spec; copy the bundle again") from None
     if version > FORMAT_VERSION:

@@ -48,6 +48,7 @@ def step_features(tau: float | Array, step: float | Array) -> Array:
     """
     half = STEP_FEATURES // 4
     frequency = np.exp(-np.log(STEP_BASE) * np.arange(half) / half) * 100
-    parts = [np.asarray(v, np.float64)[..., None] * frequency for v in (tau, step)]
+    both = np.broadcast_arrays(np.asarray(tau, np.float64), np.asarray(step, np.float64))
+    parts = [v[..., None] * frequency for v in both]
     features = [f(part) for part in parts for f in (np.cos, np.sin)]
     return np.concatenate(features, -1).astype(np.float32)[..., None, :]

@@ -42,6 +42,7 @@ VERBS = {
     "data": "make and inspect training data",
     "train": "train, prune or distil a model",
     "evaluate": "measure quality, drift and prompt fidelity",
+    "export": "write a model as ONNX files",
     "bench": "measure speed on this machine",
 }
 """Verb -> its line in `everframe --help`; its module is `everframe.cli.<verb>`."""

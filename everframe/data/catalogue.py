@@ -1,8 +1,8 @@
 """All that a prompt can ask for: 2-D looks, "leave as is", person looks and world dresses, with
 labels.
 
-Labels: [0, F) 2-D looks, F identity, then person looks, then dresses. They are used by the data,
-the prompt book and the look classifier; the network itself only reads text.
+Labels: [0, F) 2-D looks, F identity, then person looks, then dresses, then one's own pairs. They
+are used by the data, the prompt book and the look classifier; the network itself only reads text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from everframe.data.people.composite import PERSON_LOOKS, PersonLook
 from everframe.data.prompts import PromptLine
 from everframe.data.worlds.world import DRESSES, Dress
 
+OWN_PAIRS = "own pairs"
 STRENGTH_LINES = 4
 """Strength variants per look among the training prompts."""
 
@@ -30,23 +31,28 @@ class Catalogue:
         flat: Sequence[Look] = LOOKS,
         person: Sequence[PersonLook] = PERSON_LOOKS,
         dresses: Sequence[Dress] = DRESSES,
+        own_prompts: Sequence[str] = (),
     ) -> None:
-        """Take all looks, or a choice for a small run."""
+        """Take all looks, or a choice for a small run; `own_prompts` are those of own pairs."""
         self.flat, self.person, self.dresses = tuple(flat), tuple(person), tuple(dresses)
         self.identity = len(self.flat)
         self.first_person = self.identity + 1
         self.first_dress = self.first_person + len(self.person)
+        self.own_pairs = self.first_dress + len(self.dresses)
+        self._own_prompts = tuple(own_prompts)
         self.names = (
             *(look.name for look in self.flat),
             "identity",
             *(look.name for look in self.person),
             *(f"world_{dress.name}" for dress in self.dresses),
+            *((OWN_PAIRS,) if own_prompts else ()),
         )
         self.kinds = (
             *(look.kind for look in self.flat),
             "plain",
             *("hidden" if look.hidden else "plain" for look in self.person),
             *("hidden" if dress.hidden else "plain" for dress in self.dresses),
+            *(("plain",) if own_prompts else ()),
         )
         self.hidden = np.array([kind == "hidden" for kind in self.kinds], np.float32)
 
@@ -54,6 +60,8 @@ class Catalogue:
         """Texts that name a look."""
         if label == self.identity:
             return IDENTITY_HELD_OUT if held_out else IDENTITY_PROMPTS
+        if label == self.own_pairs:
+            return self._own_prompts
         owner = (*self.flat, None, *self.person, *self.dresses)[label]
         assert owner is not None
         return owner.held_out if held_out else owner.prompts

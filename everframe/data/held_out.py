@@ -39,6 +39,12 @@ def to_frames(x: Tensor) -> Tensor:
     return (x.clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, -1)
 
 
+def clip_path(footage: Path, name: str) -> Path:
+    """Where the clip `name` of a footage folder lies; it need not be there."""
+    inner = footage / "clips"
+    return (inner if inner.is_dir() else footage) / f"{name}.mp4"
+
+
 class HeldOut:
     """Makes `Streams` of chosen looks; the hidden state of (look, clip) is always the same."""
 
@@ -52,8 +58,7 @@ class HeldOut:
 
     def clip(self, name: str, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Camera [F, 3, H, W] and mask [F, 1, H, W] (None: no mask), 0..1."""
-        inner = self.folder / "clips"
-        path = (inner if inner.is_dir() else self.folder) / f"{name}.mp4"
+        path = clip_path(self.folder, name)
         frames = read_clip(path, height=size[0], width=size[1], limit=CLIP_FRAMES)
         camera = torch.from_numpy(frames).to(self.device).movedim(-1, 1).float() / 255
         mask_path = self.folder / "masks" / f"{name}.mask.mp4"
@@ -104,7 +109,7 @@ class HeldOut:
         each look.
         """
         cat = self.catalogue
-        chosen = range(len(cat.names)) if labels is None else labels
+        chosen = range(cat.own_pairs) if labels is None else labels
         rows: list[tuple[int, Tensor, Tensor]] = []
         for name in self.clips:
             camera, mask = self.clip(name, size)

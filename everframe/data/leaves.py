@@ -17,7 +17,8 @@ from everframe.core.rng import stream_seed
 
 SHAPES = 28
 BANK_CLIPS = 32
-BANK_FRAMES = 12
+SPARE_FRAMES = 4
+"""Frames that a clip of the bank is longer than what is drawn from it."""
 RENEW_EVERY = 16
 """Steps for which a bank of clips is used."""
 
@@ -28,21 +29,21 @@ class LeavesBank:
     def __init__(self, *, seed: int, device: torch.device) -> None:
         """Empty until `renew`."""
         self._seed, self._device = seed, device
-        self._key: tuple[int, tuple[int, int]] | None = None
+        self._key: tuple[int, tuple[int, int], int] | None = None
         self._clips = torch.zeros(0)
 
     def draw(
         self, step: int, streams: int, frames: int, size: tuple[int, int], rng: np.random.Generator
     ) -> Tensor:
         """[streams, frames + 2, 3, H, W] in 0..1; what a step sees depends on its number only."""
-        key = (step // RENEW_EVERY, size)
+        key = (step // RENEW_EVERY, size, frames)
         if key != self._key:
             seed = stream_seed(self._seed, "leaves", key[0])
             generator = torch.Generator(self._device).manual_seed(seed)
-            clips = draw_leaves(BANK_CLIPS, BANK_FRAMES, size, generator)
+            clips = draw_leaves(BANK_CLIPS, frames + SPARE_FRAMES, size, generator)
             self._clips, self._key = (clips * 255).round().to(torch.uint8), key
         clip = rng.integers(0, BANK_CLIPS, (streams, 1))
-        start = rng.integers(0, BANK_FRAMES - frames, (streams, 1))
+        start = rng.integers(0, SPARE_FRAMES, (streams, 1))
         times = np.concatenate([start + np.arange(frames + 1), np.full((streams, 1), -1)], 1)
         rows = torch.from_numpy(clip).to(self._device, non_blocking=True)
         picked = self._clips[rows, torch.from_numpy(times).to(self._device, non_blocking=True)]

@@ -1,4 +1,5 @@
-"""The training mixture: footage, dead leaves and worlds under looks, people looks and dresses.
+"""The training mixture: footage, dead leaves and worlds under looks, people looks and dresses, and
+one's own pairs.
 
 Everything is drawn on the device of the batch; nothing waits for the host except small index
 arrays.
@@ -16,25 +17,33 @@ from everframe.data.batch import ClipBatch
 from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage, photometric
 from everframe.data.leaves import LeavesBank
+from everframe.data.pairs import PairBank
+from everframe.data.people.composite import swap_room
 from everframe.data.prompts import PromptBook
 from everframe.data.world_bank import WorldBank
+
+DEFAULT_PAIRS_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixtureConfig:
     """Shares of streams (they need not add to one; the rest is footage under 2-D looks).
 
+    room_share: of the person streams, how many are set into the rooms of other clips.
+    pairs_share: own pairs (the other shares are then of the rest); 0 with pairs given: half.
     group: streams that share a look in one batch (fewer, larger operator calls).
     hard_looks: names of looks drawn `hard_factor` times as often.
     """
 
     leaves_share: float = 0.15
-    person_share: float = 0.1
+    person_share: float = 0.16
+    room_share: float = 0.5
     world_share: float = 0.18
     world_camera_share: float = 0.08
     identity_share: float = 0.05
     fade_share: float = 0.12
     blend_share: float = 0.08
+    pairs_share: float = 0.0
     group: int = 6
     hard_looks: tuple[str, ...] = field(default=())
     hard_factor: float = 2.0
@@ -49,6 +58,7 @@ class _Plan:
     world: int
     world_camera: int
     footage: int
+    pairs: int
 
 
 class Mixture:
@@ -64,9 +74,11 @@ class Mixture:
         *,
         seed: int,
         device: torch.device,
+        pairs: PairBank | None = None,
     ) -> None:
-        """Combine sources; `worlds` None leaves worlds out."""
+        """Combine sources; None leaves worlds or pairs out."""
         self.catalogue, self.book, self.footage = catalogue, book, footage
+        self.pairs = pairs
         self.worlds, self.config, self.device = worlds, config, device
         self._leaves = LeavesBank(seed=seed, device=device)
         names = [look.name for look in catalogue.flat]
@@ -94,11 +106,19 @@ class Mixture:
             camera = torch.cat([camera, source])
             target = torch.cat([target, dressed])
             labels = np.concatenate([labels, self.catalogue.first_dress + dress])
+        own = np.zeros(0, np.int64)
+        if plan.pairs and self.pairs:
+            source, paired, own = self.pairs.draw(plan.pairs, frames, size, rng)
+            camera, target = torch.cat([camera, source]), torch.cat([target, paired])
+            labels = np.append(labels, np.full(plan.pairs, self.catalogue.own_pairs))
         everyone = np.arange(streams)
         self._apply(target, camera, mask, labels, everyone, generator)
         rows = self.book.draw(labels, rng)
+        if plan.pairs:
+            rows[-plan.pairs :] = self.book.rows_of(self.catalogue.own_pairs)[own]
         target = self._fade(camera, target, self._to(self.book.strengths(rows)))
-        blend, second = self._second_looks(labels, streams - plan.world, frames, rng)
+        limit = streams - plan.world - plan.pairs
+        blend, second = self._second_looks(labels, limit, frames, rng)
         rows_b = self.book.draw(second, rng)
         moving = np.nonzero(blend.any(1))[0]
         if len(moving):
@@ -145,6 +165,9 @@ class Mixture:
 
     def _plan(self, streams: int, size: tuple[int, int]) -> _Plan:
         c = self.config
+        pairs = round(streams * (c.pairs_share or DEFAULT_PAIRS_SHARE)) if self.pairs else 0
+        pairs = min(pairs, streams - 1)  # one stream of footage is always drawn
+        streams -= pairs
         fits = self.worlds is not None and self.worlds.size == size
         world = round(streams * c.world_share) if fits else 0
         world_camera = round(streams * c.world_camera_share) if fits else 0
@@ -152,7 +175,12 @@ class Mixture:
         person = round(streams * c.person_share) if self.footage.has_masks else 0
         footage = max(1, streams - world - world_camera - leaves - person)
         return _Plan(
-            footage=footage, leaves=leaves, person=person, world_camera=world_camera, world=world
+            footage=footage,
+            leaves=leaves,
+            person=person,
+            world_camera=world_camera,
+            world=world,
+            pairs=pairs,
         )
 
     def _cameras(
@@ -165,6 +193,7 @@ class Mixture:
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Camera frames and person masks in the order footage, leaves, person, world cameras."""
+        c = self.config
         footage = self.footage.draw(plan.footage, frames, size, rng)
         parts = [footage[:, :, :3]]
         if plan.leaves:
@@ -172,16 +201,22 @@ class Mixture:
         mask = footage.new_zeros(plan.footage + plan.leaves, frames + 2, 1, *size)
         if plan.person:
             masked = self.footage.draw(plan.person, frames, size, rng, masked=True)
-            parts.append(masked[:, :, :3])
+            people = masked[:, :, :3]
+            moved = int(plan.person * c.room_share)
+            if moved:  # few rooms are filmed; the network shall learn people, not those rooms
+                rooms = self.footage.draw(moved, frames, size, rng)[:, :, :3]
+                swapped = swap_room(people[:moved], masked[:moved, :, 3:], rooms)
+                people = torch.cat([swapped, people[moved:]])
+            parts.append(people)
             mask = torch.cat([mask, masked[:, :, 3:]])
         if self.worlds and plan.world_camera:
             parts.append(self.worlds.draw(plan.world_camera, frames, rng)[1])
         return photometric(torch.cat(parts), generator), mask
 
     def _labels(self, plan: _Plan, streams: int, rng: np.random.Generator) -> np.ndarray:
-        """A look for each stream but the world streams, in groups of equal looks."""
+        """A look for each stream but those of worlds and pairs, in groups of equal looks."""
         c, cat = self.config, self.catalogue
-        n = streams - plan.world
+        n = streams - plan.world - plan.pairs
         flat = rng.choice(len(cat.flat), -(-n // c.group), p=self._look_weights)
         labels = rng.permutation(np.repeat(flat, c.group)[:n])
         labels[rng.random(n) < c.identity_share] = cat.identity

@@ -4,6 +4,7 @@ reader.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -14,6 +15,39 @@ from numpy.typing import NDArray
 from everframe.core.errors import UserError
 
 Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipFacts:
+    """Size in pixels, number of frames that decode, and frames per second of a video file."""
+
+    height: int
+    width: int
+    frames: int
+    fps: float
+
+
+def clip_facts(path: Path) -> ClipFacts:
+    """Decode a whole file and count; what containers say of their length is often wrong.
+
+    Raises:
+        UserError: no readable video in the file, or damage anywhere in it.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            frames = sum(1 for _ in container.decode(stream))
+            return ClipFacts(
+                height=stream.codec_context.height,
+                width=stream.codec_context.width,
+                frames=frames,
+                fps=float(stream.average_rate or 25),
+            )
+    except (FFmpegError, IndexError, OSError) as error:
+        raise UserError(
+            f"cannot read a video from {path}: {error}; write it again, as H.264 in .mp4"
+        ) from None
 
 
 def clip_size(path: Path) -> tuple[int, int]:

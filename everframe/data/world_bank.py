@@ -7,6 +7,8 @@ number only, so that a resumed run sees the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,10 +36,12 @@ class WorldBank:
         seed: int,
         device: torch.device,
         every: int,
+        dresses: Sequence[str] | None = None,
     ) -> None:
         """Room for `clips` clips (rounded to parts) at `size`; one part is renewed every `every`
-        steps.
+        steps. `dresses`: names to draw from; all by default.
         """
+        self._dresses = dresses
         self.size, self._every, self._seed = size, every, seed
         self._worlds, self._device = worlds, device
         self._part = min(PART, clips)
@@ -59,7 +63,7 @@ class WorldBank:
         generator = torch.Generator(device).manual_seed(
             stream_seed(self._seed, "world bank", part + 2**20)
         )
-        batch = self._worlds.draw(n, generator)
+        batch = self._worlds.draw(n, generator, dresses=self._dresses)
         begin = torch.rand((n, 1), generator=generator, device=device) * 60
         speed = 0.5 + 1.2 * torch.rand((n, 1), generator=generator, device=device)
         steps = torch.arange(CLIP_FRAMES, device=device) * FRAME_S

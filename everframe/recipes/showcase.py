@@ -27,17 +27,17 @@ THUMBNAIL_FRAMES = 8
 SIDE = 256
 HERO = (
     ("asl_book", "pencil sketch"),
-    ("head-pose-face-detection-female", "put me in front of snowy mountains at sunset"),
-    ("asl_book", "stained glass window"),
-    ("head-pose-face-detection-female", "turn me into a hologram"),
+    ("asl_book", "cartoon"),
     ("asl_book", "cyberpunk"),
+    ("head-pose-face-detection-female", "turn me into a hologram"),
+    ("head-pose-face-detection-female", "ballpoint pen drawing"),
     ("head-pose-face-detection-female", "pop art"),
-    ("asl_book", "tie dye"),
+    ("head-pose-face-detection-female", "golden statue"),
 )
 CLIPS = (
     ("asl_book", "pencil sketch", "pencil"),
-    ("head-pose-face-detection-female", "turn me into a hologram", "hologram"),
-    ("asl_book", "tie dye", "tie_dye"),
+    ("asl_walk", "turn me into a hologram", "hologram"),
+    ("asl_walk", "cartoon", "cartoon"),
 )
 
 

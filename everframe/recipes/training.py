@@ -16,9 +16,10 @@ from everframe.core.config import stable_hash, to_json
 from everframe.core.errors import UserError
 from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage
-from everframe.data.held_out import HeldOut, Streams
+from everframe.data.held_out import HeldOut, Streams, clip_path
 from everframe.data.mixture import Mixture
-from everframe.data.prompts import PromptBook
+from everframe.data.pairs import PairBank, open_pairs
+from everframe.data.prompts import Encodes, PromptBook
 from everframe.data.world_bank import WorldBank
 from everframe.data.worlds.world import Worlds
 from everframe.text.encoder import TextEncoder
@@ -44,7 +45,7 @@ class Sources:
 def build_sources(
     config: TrainConfig,
     device: torch.device,
-    encoder: TextEncoder,
+    encoder: Encodes,
     *,
     full_strength: bool = False,
 ) -> Sources:
@@ -52,7 +53,8 @@ def build_sources(
     footage_dir = Path(config.footage)
     if not footage_dir.is_dir():
         raise UserError(f"no footage folder '{footage_dir}'; give one with footage=DIR")
-    catalogue = Catalogue()
+    pairs = open_bank(config, device)
+    catalogue = Catalogue(own_prompts=pairs.prompts if pairs else ())
     lines = [x for x in catalogue.lines() if x.strength == 1.0 or not full_strength]
     book = PromptBook(lines, encoder, device)
     footage = Footage(footage_dir, config.held_out, device)
@@ -68,9 +70,23 @@ def build_sources(
             every=config.refresh_every,
         )
     mixture = Mixture(
-        catalogue, book, footage, bank, config.mixture, seed=config.seed, device=device
+        catalogue, book, footage, bank, config.mixture, seed=config.seed, device=device, pairs=pairs
     )
     return Sources(catalogue=catalogue, book=book, mixture=mixture)
+
+
+def open_bank(config: TrainConfig, device: torch.device) -> PairBank | None:
+    """The own pairs of a run, checked; None if it has none.
+
+    Raises:
+        UserError: a fault of the pairs, or a share that means nothing.
+    """
+    share = config.mixture.pairs_share
+    if not 0 <= share <= 1:
+        raise UserError(f"mixture.pairs_share is {share}; give a number from 0 to 1")
+    if share and not config.pairs:
+        raise UserError("mixture.pairs_share needs pairs; name their folder with pairs=PATH")
+    return PairBank(open_pairs(Path(config.pairs)), device) if config.pairs else None
 
 
 def save_bundle(
@@ -144,14 +160,16 @@ def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = flo
     if world.first:
         (folder / "config.json").write_text(to_json(config), encoding="utf-8")
         print(sources.mixture.footage.describe(), f"{len(sources.book.lines)} prompts", flush=True)
+        if sources.mixture.pairs:
+            print("own pairs", sources.mixture.pairs.describe(), flush=True)
     resumed = state.load(folder, stable_hash(config))
     if resumed and world.first:
         print(f"resumed at step {state.step}", flush=True)
     preview = None
-    if config.held_out and world.first:
-        held = HeldOut(
-            Path(config.footage), config.held_out[:PREVIEW_CLIPS], sources.catalogue, world.device
-        )
+    footage = Path(config.footage)  # one's own need not hold the clips that the recipe leaves out
+    clips = [name for name in config.held_out if clip_path(footage, name).is_file()]
+    if clips and world.first:
+        held = HeldOut(footage, clips[:PREVIEW_CLIPS], sources.catalogue, world.device)
         preview = Preview(config, sources, folder, held.streams(config.size, encoder))
     task = Task(
         config=config,

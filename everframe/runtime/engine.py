@@ -101,7 +101,7 @@ OPENERS: dict[str, tuple[str, str, Opener]] = {
     "torch": ("torch", 'pip install "everframe[gpu]"', _torch),
 }
 """Engine name -> module it needs, how to get it, how to open it."""
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 def has_cuda_device() -> bool:
@@ -126,7 +126,8 @@ def open_engine(
         name: an engine name or `auto`.
         bundle: the model.
         height, width: frame size, multiples of the patch.
-        precision: `auto` (bfloat16 where the processor has it), `float32`, `bfloat16`.
+        precision: `auto` (the fastest of the engine on this processor), `float32`, `bfloat16`,
+            `int8`.
 
     Raises:
         UserError: unknown engine or precision, missing package, impossible size.

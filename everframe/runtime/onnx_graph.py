@@ -14,11 +14,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from everframe.arch.bundle import quantise_rows
 from everframe.arch.program import Operation, Program, Value
 from everframe.arch.spec import DETAIL_STRIDE
 
 OPSET = 18
 NORM_EPS = 1e-6
+SMALLEST_INT8 = 64
+"""Output channels from which an int8 product pays."""
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
 Array = NDArray[Any]
 
@@ -30,6 +33,7 @@ class GraphWriter:
         """Start empty."""
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.transposed: set[str] = set()
         self._count = 0
         self._shared: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
 
@@ -64,6 +68,15 @@ class GraphWriter:
         """A float scalar."""
         return self.constant(np.array(value, np.float32))
 
+    def int8_matrix(self, name: str, array: Array) -> None:
+        """Define `name` as the dequantised int8 form of a matrix [Dout, Din], transposed."""
+        rounded, scale = quantise_rows(array)
+        parts = [f"{name}.int8", f"{name}.scale"]
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(rounded.T), parts[0]))
+        self.initializers.append(numpy_helper.from_array(scale.ravel(), parts[1]))
+        self.nodes.append(helper.make_node("DequantizeLinear", parts, [name], axis=1))
+        self.transposed.add(name)
+
     def reshape(self, x: str, *shape: int) -> str:
         """Static reshape."""
         return self.node("Reshape", [x, self.ints(*shape)])
@@ -73,6 +86,8 @@ Lowering = Callable[[GraphWriter, Operation, list[str], list[tuple[int, ...]]], 
 
 
 def _linear(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
+    if x[1] in g.transposed:
+        return g.node("MatMul", [x[0], x[1]])
     return g.node("MatMul", [x[0], g.node("Transpose", [x[1]], perm=[1, 0])])
 
 
@@ -258,19 +273,28 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 
-def build_onnx(program: Program, bound: Mapping[str, Array]) -> onnx.ModelProto:
+def build_onnx(
+    program: Program, bound: Mapping[str, Array], *, int8_weights: bool = False
+) -> onnx.ModelProto:
     """Lower a program of one stream (no leading axes); `bound` holds its weights and constants by
     name.
 
-    Inputs and outputs keep their names. Raises KeyError when a weight is missing.
+    Inputs and outputs keep their names. `int8_weights` writes the matrices of `linear` as int8 with
+    one scale per output channel, for runtimes that multiply in int8.
+
+    Raises KeyError when a weight is missing.
     """
     g = GraphWriter()
     values = {v.index: v for v in program.values}
     names: dict[int, str] = {}
+    matrices = {op.inputs[1] for op in program.operations if op.primitive == "linear"}
     for value in program.values:
         if value.kind in ("weight", "constant"):
             array = np.ascontiguousarray(bound[value.name], np.float32)
-            g.initializers.append(numpy_helper.from_array(array, value.name))
+            if int8_weights and value.index in matrices and len(array) >= SMALLEST_INT8:
+                g.int8_matrix(value.name, array)
+            else:
+                g.initializers.append(numpy_helper.from_array(array, value.name))
         if value.kind != "op":
             names[value.index] = value.name
     for op in program.operations:

@@ -15,7 +15,7 @@ from everframe.runtime.program_engine import ProgramEngine, Run
 Array = NDArray[Any]
 
 
-def compile_graph(model: bytes, outputs: Sequence[str]) -> Run:
+def compile_graph(model: bytes, outputs: Sequence[str], _exact: bool) -> Run:
     """An inference session for a serialised model."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -38,6 +38,6 @@ def onnxruntime_engine(bundle: Bundle, height: int, width: int, precision: str) 
     Raises:
         UserError: bfloat16 was asked for.
     """
-    if precision == "bfloat16":
-        raise UserError("engine 'onnxruntime' has no bfloat16; use --engine openvino or float32")
-    return ProgramEngine("onnxruntime", bundle, height, width, compile_graph)
+    if precision not in ("auto", "float32"):
+        raise UserError(f"engine 'onnxruntime' has no {precision} here; use --engine openvino")
+    return ProgramEngine("onnxruntime", bundle, (height, width), compile_graph)

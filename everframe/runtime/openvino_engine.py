@@ -13,17 +13,22 @@ from everframe.arch.bundle import Bundle
 from everframe.runtime.program_engine import Compile, ProgramEngine, Run
 
 Array = NDArray[Any]
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+INT8_GROUP = "64"
+"""Channels that share a scale when activations are rounded to int8 on the fly."""
 
 
 def graph_compiler(precision: str) -> tuple[Compile, str]:
     """A compiler for the CPU, and the precision it will really use."""
     core = openvino.Core()
     capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    chosen = ("bfloat16" if capable else "float32") if precision == "auto" else precision
-    settings = {"INFERENCE_PRECISION_HINT": HINTS[chosen], "PERFORMANCE_HINT": "LATENCY"}
+    chosen = ("bfloat16" if capable else "int8") if precision == "auto" else precision
 
-    def compile_graph(model: bytes, outputs: Sequence[str]) -> Run:
+    def compile_graph(model: bytes, outputs: Sequence[str], exact: bool) -> Run:
+        used = "float32" if exact else chosen
+        settings = {"INFERENCE_PRECISION_HINT": HINTS[used], "PERFORMANCE_HINT": "LATENCY"}
+        if used == "int8":
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = INT8_GROUP
         compiled = core.compile_model(core.read_model(model), "CPU", settings)
         request = compiled.create_infer_request()
         known = {name for port in compiled.inputs for name in port.get_names()}
@@ -48,4 +53,10 @@ def graph_compiler(precision: str) -> tuple[Compile, str]:
 def openvino_engine(bundle: Bundle, height: int, width: int, precision: str) -> ProgramEngine:
     """Open a bundle."""
     compile_graph, chosen = graph_compiler(precision)
-    return ProgramEngine(f"openvino ({chosen})", bundle, height, width, compile_graph)
+    return ProgramEngine(
+        f"openvino ({chosen})",
+        bundle,
+        (height, width),
+        compile_graph,
+        int8_step=chosen == "int8",
+    )

@@ -12,42 +12,48 @@ from numpy.typing import NDArray
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History, key_bias, slot_shapes
-from everframe.arch.positions import position_features, rope_angles, step_features
-from everframe.arch.program import Program
+from everframe.arch.positions import step_features
 from everframe.diffusion.process import euler_coefficients, levels
-from everframe.diffusion.programs import control_program, prompt_program, slot_name, step_program
+from everframe.diffusion.programs import slot_name
 from everframe.runtime.engine import PreparedSteps, prompt_bias
-from everframe.runtime.onnx_graph import build_onnx
+from everframe.runtime.onnx_models import onnx_models
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 """A compiled graph: inputs by name to outputs by name. Outputs belong to the caller."""
-Compile = Callable[[bytes, Sequence[str]], Run]
-"""Compile a serialised ONNX model with these outputs."""
+Compile = Callable[[bytes, Sequence[str], bool], Run]
+"""Compile a serialised ONNX model with these outputs; True: in float32 whatever the precision."""
 
 
 class ProgramEngine:
     """`runtime.engine.Engine` on NumPy arrays, around any ONNX back end."""
 
     def __init__(
-        self, name: str, bundle: Bundle, height: int, width: int, compile_graph: Compile
+        self,
+        name: str,
+        bundle: Bundle,
+        size: tuple[int, int],
+        compile_graph: Compile,
+        *,
+        int8_step: bool = False,
     ) -> None:
-        """Compile the programs for a frame size (a second or two)."""
+        """Compile the programs for a frame `size` (height, width); a second or two."""
+        height, width = size
         self.name, self.spec = name, bundle.spec
         self.height, self.width = height, width
         rows, cols = self.spec.grid(height, width)
         self.tokens = rows * cols
-        cos, sin = rope_angles(self.spec, rows, cols)
-        tables = {"cos": cos, "sin": sin, "position": position_features(rows, cols)}
-        bound = {**bundle.weights, **tables}
+        models = onnx_models(bundle, height, width, int8_step=int8_step)
 
-        def compiled(program: Program) -> Run:
-            model = build_onnx(program, bound).SerializeToString()
-            return compile_graph(model, tuple(program.outputs))
+        def compiled(name: str, *, exact: bool) -> Run:
+            model = models[name]
+            outputs = tuple(output.name for output in model.graph.output)
+            return compile_graph(model.SerializeToString(), outputs, exact)
 
-        self._prompt = compiled(prompt_program(self.spec))
-        self._control = compiled(control_program(self.spec))
-        self._step = compiled(step_program(self.spec, height, width))
+        # the small graphs run once per prompt: nothing is gained by rounding there
+        self._prompt = compiled("prompt", exact=True)
+        self._control = compiled("control", exact=True)
+        self._step = compiled("step", exact=False)
         self._bias = [
             key_bias(self.spec, self.tokens, filled) for filled in range(self.spec.window + 1)
         ]

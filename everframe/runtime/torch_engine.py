@@ -16,6 +16,7 @@ from everframe.arch.history import History, key_bias, slot_shapes
 from everframe.arch.model import Control, Tables, encode_prompt, prepare_control
 from everframe.arch.positions import position_features, rope_angles, step_features
 from everframe.arch.torch_ops import TorchOps
+from everframe.core.errors import UserError
 from everframe.diffusion.frame_step import StepInputs, denoise_step
 from everframe.diffusion.process import euler_coefficients, levels
 from everframe.diffusion.programs import flatten_control
@@ -142,6 +143,8 @@ def torch_engine(
     """Open a bundle on the GPU if there is one, else on the CPU; `auto` is bfloat16 on the GPU
     only.
     """
+    if precision == "int8":
+        raise UserError("engine 'torch' has no int8; use --engine openvino, or bfloat16")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     label = (

@@ -138,7 +138,8 @@ class Session:
         prepared = self._tables(steps)
         made, history = engine.step(self._history, camera, self._noise, prepared)
         if not history.has_anchor and self._fade is None:
-            history = history.anchored(output=made, camera=camera)
+            # a copy: the caller may fill the array of `frame` again
+            history = history.anchored(output=made, camera=engine.to_engine(frame.copy()))
         self._history = history
         out = engine.to_numpy(made)
         self._times_ms.append((time.perf_counter() - begin) * 1e3)
@@ -213,9 +214,9 @@ class Session:
         self._check(output)
         self._check(camera)
         history = self._engine.empty_history()
-        made = self._engine.to_engine(output)
+        made = self._engine.to_engine(output.copy())
         history = replace(history, previous=made, has_previous=True)
-        self._history = history.anchored(output=made, camera=self._engine.to_engine(camera))
+        self._history = history.anchored(output=made, camera=self._engine.to_engine(camera.copy()))
 
     @property
     def stats(self) -> SessionStats:

@@ -17,6 +17,7 @@ class TrainConfig:
     Attributes:
         preset: name in `arch.presets`.
         init: bundle (name or folder) to start from instead of random weights.
+        pairs: folder or manifest of own pairs; `mixture.pairs_share`: how many (docs/own-data.md)
         streams, frames: clips per step and GPU, and their length.
         size: (height, width) of most steps; `other_sizes` are used every `other_every`-th step in
             the last `other_tail` of the run, with streams reduced to equal pixels.
@@ -34,6 +35,7 @@ class TrainConfig:
     preset: str = "pocket"
     init: str = ""
     footage: str = "footage"
+    pairs: str = ""
     held_out: tuple[str, ...] = ()
     seed: int = 0
     streams: int = 32

@@ -247,7 +247,7 @@ PROMPTS_PLAIN = {
     "frost": (
         "frozen winter; frost and snow; icy cold; covered in snow; ice age; frosted window; "
         "freezing winter day; snowy and pale blue; frost on everything; arctic cold; "
-        "winter wonderland; hoarfrost; snow on my shoulders; icy winter; "
+        "glazed in rime; hoarfrost; snow on my shoulders; icy winter; "
         "everything frozen over"
     ),
     "underwater": (

@@ -1,0 +1,212 @@
+"""The catalogue, the prompts, and batches of the mixture: what training relies on."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from everframe.data.batch import ClipBatch
+from everframe.data.catalogue import Catalogue
+from everframe.data.footage import Footage
+from everframe.data.mixture import Mixture, MixtureConfig
+from everframe.data.prompts import PromptBook, PromptLine
+from everframe.data.source import write_clip
+from everframe.data.world_bank import WorldBank
+from everframe.data.worlds.world import Worlds
+from everframe.text.encoder import PromptTokens
+
+CPU = torch.device("cpu")
+SIZE = (32, 48)
+CATALOGUE = Catalogue()
+
+
+class LengthEncoder:
+    """Says how long a text is, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def encode(self, prompt: str) -> PromptTokens:
+        self.asked[prompt] += 1
+        states = np.full((16, 384), len(prompt), np.float32)
+        return PromptTokens(states=states, mask=np.arange(16) < 1 + len(prompt) % 15)
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> Mixture:
+    folder = tmp_path_factory.mktemp("footage")
+    (folder / "clips").mkdir()
+    (folder / "masks").mkdir()
+    picture = np.random.default_rng(0).integers(40, 210, (4, 6, 3)).repeat(16, 0).repeat(16, 1)
+    frames = np.stack([np.roll(picture, t, 1) for t in range(12)]).astype(np.uint8)
+    write_clip(folder / "clips" / "a.mp4", frames)
+    mask = np.zeros_like(frames)
+    mask[:, 16:, 32:64] = 255
+    write_clip(folder / "masks" / "a.mask.mp4", mask)
+    book = PromptBook(CATALOGUE.lines(), LengthEncoder(), CPU)
+    worlds = WorldBank(Worlds(*SIZE, CPU), SIZE, 1, seed=0, device=CPU, every=100)
+    config = MixtureConfig(
+        leaves_share=0.2,
+        person_share=0.2,
+        world_share=0.2,
+        world_camera_share=0.1,
+        fade_share=0.4,
+        blend_share=0.3,
+        group=2,
+    )
+    return Mixture(CATALOGUE, book, Footage(folder, (), CPU), worlds, config, seed=0, device=CPU)
+
+
+def draw(mixture: Mixture, seed: int = 0, streams: int = 10) -> ClipBatch:
+    return mixture.draw(
+        0, streams, 3, SIZE, np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    )
+
+
+def test_every_label_has_one_name() -> None:
+    names = CATALOGUE.names
+    assert len(set(names)) == len(names)
+    assert {"underwater", "world_underwater", "alien_planet", "world_alien_planet"} <= set(names)
+    assert names[CATALOGUE.identity] == "identity"
+    assert len(CATALOGUE.kinds) == len(CATALOGUE.hidden) == len(names)
+
+
+def test_a_text_names_one_look() -> None:
+    owners: dict[str, set[str]] = {}
+    for label, name in enumerate(CATALOGUE.names):
+        for held_out in (False, True):
+            for text in CATALOGUE.prompts(label, held_out=held_out):
+                owners.setdefault(text.strip().lower(), set()).add(f"{name} {held_out}")
+    assert {text: names for text, names in owners.items() if len(names) > 1} == {}
+
+
+def test_training_lines_carry_strengths_of_two_dimensional_looks_only() -> None:
+    lines = CATALOGUE.lines()
+    assert {line.label for line in lines} == set(range(len(CATALOGUE.names)))
+    weaker = {line.label for line in lines if line.strength != 1.0}
+    assert weaker
+    assert max(weaker) < CATALOGUE.identity
+    held_out = {t for i in range(len(CATALOGUE.names)) for t in CATALOGUE.prompts(i, held_out=True)}
+    assert not held_out & {line.text for line in lines}
+
+
+def test_the_prompt_book_encodes_each_text_once() -> None:
+    lines = [
+        PromptLine(text="a", label=0),
+        PromptLine(text="bb", label=1, strength=0.5),
+        PromptLine(text="ccc", label=0),
+    ]
+    encoder = LengthEncoder()
+    book = PromptBook(lines, encoder, CPU)
+    rows = book.draw([0, 1, 0, 0, 0, 0, 1], np.random.default_rng(0))
+    assert [lines[row].label for row in rows] == [0, 1, 0, 0, 0, 0, 1]
+    assert set(rows) == {0, 1, 2}
+    assert book.strengths(rows)[[1, 6]].tolist() == [0.5, 0.5]
+    for _ in range(2):
+        states, mask = book.tokens(rows)
+        assert states[:, 0, 0].tolist() == [row + 1 for row in rows]
+        assert mask.sum(1).tolist() == [row + 2 for row in rows]
+    assert max(encoder.asked.values()) == 1
+
+
+def test_a_batch_has_the_stated_shapes_and_ranges(mixture: Mixture) -> None:
+    batch = draw(mixture)
+    for pixels in (batch.camera, batch.target, batch.before):
+        assert pixels.shape == (10, 3, 3, *SIZE)
+        assert float(pixels.min()) >= -1.001
+        assert float(pixels.max()) <= 1.001
+    assert batch.anchor_output.shape == batch.anchor_camera.shape == (10, 3, *SIZE)
+    assert batch.states.shape == (10, 2, 16, 384)
+    assert batch.mask.shape == (10, 2, 16)
+    assert batch.mask.dtype == torch.bool
+    assert batch.blend.shape == (10, 3)
+    assert batch.hidden.tolist() == CATALOGUE.hidden[batch.label.numpy()].tolist()
+
+
+def test_before_is_the_target_of_the_frame_before(mixture: Mixture) -> None:
+    for seed in range(3):
+        batch = draw(mixture, seed)
+        assert torch.equal(batch.before[:, 1:], batch.target[:, :-1])
+
+
+def test_a_batch_depends_on_its_seeds_only(mixture: Mixture) -> None:
+    first = draw(mixture)
+    draw(mixture, 5)
+    again = draw(mixture)
+    assert torch.equal(first.target, again.target)
+    assert torch.equal(first.states, again.states)
+    assert not torch.equal(draw(mixture, 1).target, first.target)
+
+
+def test_kinds_of_streams_lie_where_the_plan_says(mixture: Mixture) -> None:
+    batch = draw(mixture)
+    labels = batch.label.numpy()
+    dressed = labels >= CATALOGUE.first_dress
+    person = (labels >= CATALOGUE.first_person) & ~dressed
+    assert dressed.tolist() == [False] * 8 + [True] * 2
+    assert int(person.sum()) == 2
+    small = mixture.draw(
+        0, 4, 2, (32, 32), np.random.default_rng(0), torch.Generator().manual_seed(0)
+    )
+    assert int(small.label.max()) < CATALOGUE.first_dress  # the worlds are of another size
+
+
+def test_identity_streams_keep_the_camera(mixture: Mixture) -> None:
+    config = replace(mixture.config, identity_share=1.0, world_share=0.0, person_share=0.0)
+    plain = Mixture(CATALOGUE, mixture.book, mixture.footage, None, config, seed=0, device=CPU)
+    batch = draw(plain)
+    assert batch.label.tolist() == [CATALOGUE.identity] * 10
+    assert torch.equal(batch.target, batch.camera)
+    assert float(batch.blend.max()) == 0
+
+
+def test_blends_are_weights_and_only_of_two_looks(mixture: Mixture) -> None:
+    moved = constant = 0
+    for seed in range(8):
+        batch = draw(mixture, seed)
+        assert float(batch.blend.min()) >= 0
+        assert float(batch.blend.max()) <= 1
+        flat = batch.label < CATALOGUE.identity
+        assert float(batch.blend[~flat].sum()) == 0
+        steps = batch.blend.diff(dim=1)
+        assert bool((steps >= 0).all())  # a fade goes to the second look, never back
+        moved += int((steps > 0).any(1).sum())
+        constant += int(((batch.blend[:, 0] > 0) & (steps == 0).all(1)).sum())
+    assert moved > 0
+    assert constant > 0
+
+
+def test_a_blend_lies_between_its_looks(mixture: Mixture) -> None:
+    """With weight 1 the target is the second look; the first one's frames are gone."""
+
+    def invert(x: Tensor, _state: dict[str, Tensor]) -> Tensor:
+        return 1 - x
+
+    def black(x: Tensor, _state: dict[str, Tensor]) -> Tensor:
+        return torch.zeros_like(x)
+
+    def nothing(_b: int, _h: int, _w: int, _g: torch.Generator) -> dict[str, Tensor]:
+        return {}
+
+    flat = [replace(CATALOGUE.flat[0], name="invert", apply=invert, draw=nothing)]
+    flat.append(replace(CATALOGUE.flat[1], name="black", apply=black, draw=nothing))
+    catalogue = Catalogue(flat)
+    lines = [line for line in catalogue.lines() if line.strength == 1.0]
+    config = MixtureConfig(
+        leaves_share=0.0, person_share=0.0, identity_share=0.0, blend_share=1.0, group=1
+    )
+    book = PromptBook(lines, LengthEncoder(), CPU)
+    pair = Mixture(catalogue, book, mixture.footage, None, config, seed=0, device=CPU)
+    batch = draw(pair, streams=12)
+    looks = {0: -batch.camera, 1: -torch.ones_like(batch.camera)}
+    weight = batch.blend[:, :, None, None, None]
+    blended = 0
+    for i, label in enumerate(batch.label.tolist()):
+        other = looks[1 - label][i]
+        expected = looks[label][i] + weight[i] * (other - looks[label][i])
+        torch.testing.assert_close(batch.target[i], expected, atol=1e-5, rtol=1e-5)
+        blended += int(float(weight[i].max()) > 0)
+    assert blended >= 2

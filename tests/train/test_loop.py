@@ -1,0 +1,101 @@
+"""Whole runs: going on after a crash, several processes, and refused states."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from everframe.core.config import stable_hash
+from everframe.core.errors import UserError
+from everframe.train.loop import fit
+from tests.train.toy import CONFIG, toy_state, toy_task
+from tests.train.worker import gradients
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_run_that_crashed_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole = toy_state()
+    assert fit(whole, toy_task(tmp_path / "whole"))
+    folder = tmp_path / "parts"
+    with pytest.raises(InterruptedError):
+        fit(toy_state(), toy_task(folder, breaks_at=3))
+    resumed = toy_state(seed=1)  # other weights, which the saved ones must replace
+    assert resumed.load(folder, stable_hash(CONFIG))
+    assert resumed.step == 3
+    assert fit(resumed, toy_task(folder))
+    assert (resumed.step, resumed.frames) == (whole.step, whole.frames)
+    for name, mine, theirs in zip(whole.net.names, resumed.params, whole.params, strict=True):
+        assert torch.equal(mine, theirs), name
+    for mine, theirs in zip(resumed.ema.values, whole.ema.values, strict=True):
+        assert torch.equal(mine, theirs)
+    for mine, theirs in zip(resumed.muon.state(), whole.muon.state(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_training_moves_all_weights_that_the_loss_reaches_and_reports(tmp_path: Path) -> None:
+    state, fresh = toy_state(), toy_state()
+    fit(state, toy_task(tmp_path))
+    still = [
+        name
+        for name, mine, first in zip(state.net.names, state.params, fresh.params, strict=True)
+        if torch.equal(mine, first)
+    ]
+    assert still == []
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(row["loss"] > 0 for row in rows)
+
+
+def test_a_run_learns(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=40, image_share=0.0, own_share=0.0, lr_muon=4e-3, lr_adamw=4e-3)
+    fit(toy_state(config), toy_task(tmp_path, config=config))
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["absolute"] < 0.75 * rows[0]["absolute"]
+
+
+def test_a_run_stops_in_time_and_is_not_complete(tmp_path: Path) -> None:
+    state = toy_state()
+    assert not fit(state, toy_task(tmp_path), stop_after_s=-1.0)
+    assert state.step == 0
+    assert toy_state().load(tmp_path, stable_hash(CONFIG))
+
+
+def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
+    assert not toy_state().load(tmp_path, "a")
+    toy_state().save(tmp_path, "a")
+    assert toy_state().load(tmp_path, "a")
+    with pytest.raises(UserError, match="choose another output folder"):
+        toy_state().load(tmp_path, "b")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.train.worker", str(tmp_path / f"{rank}.pt")],
+            cwd=ROOT,
+            env={**os.environ, **place, "RANK": str(rank), "CUDA_VISIBLE_DEVICES": ""},
+        )
+        for rank in range(2)
+    ]
+    assert [worker.wait(timeout=90) for worker in workers] == [0, 0]
+    results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    assert [result["agreed"] for result in results] == [1.0, 1.0]  # the value of the first
+    alone = [gradients(rank) for rank in range(2)]
+    mean = [(a + b) / 2 for a, b in zip(*alone, strict=True)]
+    for result in results:
+        for mine, expected in zip(result["gradients"], mean, strict=True):
+            torch.testing.assert_close(mine, expected, atol=1e-6, rtol=1e-4)
