@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-import everframe
 from everframe.arch.spec import Spec
 from everframe.arch.weights import weight_table
 from everframe.core.errors import UserError
@@ -126,7 +125,7 @@ def quantise_rows(array: Array) -> tuple[NDArray[np.int8], Array]:
 
 def bundled_models() -> dict[str, Path]:
     """Models that ship with the package, by name."""
-    root = Path(everframe.__file__).parent / "weights"
+    root = Path(__file__).parents[1] / "weights"
     found = sorted(root.glob(f"*/{SPEC_FILE}")) if root.is_dir() else []
     return {path.parent.name: path.parent for path in found}
 

@@ -2,12 +2,16 @@
 time.
 
 A thread reads ahead and a thread writes behind, each through a queue of a few frames; the model
-runs in the calling thread. Memory stays constant however long the stream is.
+runs in the calling thread. Memory stays constant however long the stream is. On one or two cores
+the model needs all of them: the stages then take turns, since overlap would only make them wait for
+each other in the middle of a frame.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
 from typing import Protocol
@@ -18,7 +22,11 @@ from everframe.stream.timing import Percentiles, Timings
 
 QUEUE_FRAMES = 4
 """Frames held between two stages at most."""
+OVERLAP_CORES = 3
+"""Cores from which on the stages run at the same time."""
 _POLL_S = 0.1
+Turn = AbstractContextManager[object]
+"""Held by the stage at work; on many cores nobody waits for it."""
 
 
 class Restyler(Protocol):
@@ -66,6 +74,25 @@ class PumpReport:
     encode_ms: Percentiles
     total_ms: Percentiles
     unreached: tuple[Cue, ...]
+
+
+class _Turns:
+    """A fair lock: whoever asks first is served first (`threading.Lock` lets a stage go twice)."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._asked = self._served = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            ticket = self._asked
+            self._asked += 1
+            self._changed.wait_for(lambda: self._served == ticket)
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._served += 1
+            self._changed.notify_all()
 
 
 Compose = Callable[[Pixels, Pixels], Pixels]
@@ -135,8 +162,11 @@ class _Stage(threading.Thread):
 
 
 class _Reader(_Stage):
-    def __init__(self, frames: Iterator[Frame], limit: int | None, marks: Timings) -> None:
+    def __init__(
+        self, frames: Iterator[Frame], limit: int | None, marks: Timings, turn: Turn
+    ) -> None:
         super().__init__("everframe-read")
+        self._turn = turn
         self.more = False
         """Whether the limit, not the source, ended the run."""
         self._frames = frames
@@ -146,12 +176,14 @@ class _Reader(_Stage):
     def work(self) -> None:
         count = 0
         while True:
-            start = time.perf_counter()
-            frame = next(self._frames, None)
+            with self._turn:
+                start = time.perf_counter()
+                frame = next(self._frames, None)
+                spent_s = time.perf_counter() - start
             if frame is None or count == self._limit:
                 self.more = frame is not None
                 break
-            self._marks.add((time.perf_counter() - start) * 1000)
+            self._marks.add(spent_s * 1000)
             count += 1
             if not self.put(frame):
                 return
@@ -159,8 +191,9 @@ class _Reader(_Stage):
 
 
 class _Writer(_Stage):
-    def __init__(self, sink: Sink, marks: _Marks) -> None:
+    def __init__(self, sink: Sink, marks: _Marks, turn: Turn) -> None:
         super().__init__("everframe-write")
+        self._turn = turn
         self.frames = 0
         self.first_s = self.last_s = 0.0
         self._sink = sink
@@ -168,9 +201,10 @@ class _Writer(_Stage):
 
     def work(self) -> None:
         while (frame := self.get()) is not None:
-            start = time.perf_counter()
-            self._sink.write(frame)
-            end = time.perf_counter()
+            with self._turn:
+                start = time.perf_counter()
+                self._sink.write(frame)
+                end = time.perf_counter()
             self._marks.encode.add((end - start) * 1000)
             if self.frames == 0:
                 self.first_s = end
@@ -214,7 +248,9 @@ def run(
         Exception: whatever reading, restyling or writing raised first.
     """
     marks = _Marks()
-    reader, writer = _Reader(frames, limit, marks.decode), _Writer(sink, marks)
+    overlap = (os.cpu_count() or 1) >= OVERLAP_CORES
+    turn: Turn = nullcontext() if overlap else _Turns()
+    reader, writer = _Reader(frames, limit, marks.decode, turn), _Writer(sink, marks, turn)
     pending = list(timeline.cues)
     interrupted = False
     reader.start()
@@ -223,9 +259,10 @@ def run(
         try:
             for index, frame in enumerate(iter(reader.get, None)):
                 _apply_due(pending, restyler, index, frame)
-                start = time.perf_counter()
-                restyled = restyler.step(frame.pixels)
-                marks.model.add((time.perf_counter() - start) * 1000)
+                with turn:
+                    start = time.perf_counter()
+                    restyled = restyler.step(frame.pixels)
+                    marks.model.add((time.perf_counter() - start) * 1000)
                 if not writer.put(Frame(pixels=compose(frame.pixels, restyled), time=frame.time)):
                     break
                 if on_progress is not None:

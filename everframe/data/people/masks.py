@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,13 @@ def _interpreter(model_path: Path, threads: int) -> Any:  # noqa: ANN401 - the p
             "unpack it and give the path of its selfie_segmentation.tflite"
         )
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        lite = import_module("ai_edge_litert.interpreter")
     except ImportError:
         raise UserError(
             "person masks need LiteRT: pip install ai-edge-litert==2.3.0 (only to make masks)"
         ) from None
     try:
-        model = Interpreter(str(model_path), num_threads=threads)
+        model = lite.Interpreter(str(model_path), num_threads=threads)
         model.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{model_path} is not a LiteRT model: {error}; fetch it again") from None
