@@ -34,7 +34,7 @@ class TrainConfig:
 
     preset: str = "pocket"
     init: str = ""
-    footage: str = "footage"
+    footage: str = "examples/footage"
     pairs: str = ""
     held_out: tuple[str, ...] = ()
     seed: int = 0
