@@ -10,8 +10,8 @@ each other in the middle of a frame.
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
 from typing import Protocol
@@ -25,8 +25,6 @@ QUEUE_FRAMES = 4
 OVERLAP_CORES = 3
 """Cores from which on the stages run at the same time."""
 _POLL_S = 0.1
-Turn = AbstractContextManager[object]
-"""Held by the stage at work; on many cores nobody waits for it."""
 
 
 class Restyler(Protocol):
@@ -77,21 +75,32 @@ class PumpReport:
 
 
 class _Turns:
-    """A fair lock: whoever asks first is served first (`threading.Lock` lets a stage go twice)."""
+    """A fair lock: whoever asks first is served first (`threading.Lock` lets a stage go twice).
 
-    def __init__(self) -> None:
+    With `shared` nobody waits at all.
+    """
+
+    def __init__(self, *, shared: bool) -> None:
+        self._shared = shared
         self._changed = threading.Condition()
-        self._asked = self._served = 0
+        self._waiting: deque[int] = deque()
 
     def __enter__(self) -> None:
+        if self._shared:
+            return
+        me = threading.get_ident()
         with self._changed:
-            ticket = self._asked
-            self._asked += 1
-            self._changed.wait_for(lambda: self._served == ticket)
+            self._waiting.append(me)
+            self._changed.wait_for(lambda: self._waiting[0] == me)
 
     def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give up this thread's place, if it has one: Ctrl-C may strike anywhere in between."""
         with self._changed:
-            self._served += 1
+            if threading.get_ident() in self._waiting:
+                self._waiting.remove(threading.get_ident())
             self._changed.notify_all()
 
 
@@ -163,7 +172,7 @@ class _Stage(threading.Thread):
 
 class _Reader(_Stage):
     def __init__(
-        self, frames: Iterator[Frame], limit: int | None, marks: Timings, turn: Turn
+        self, frames: Iterator[Frame], limit: int | None, marks: Timings, turn: _Turns
     ) -> None:
         super().__init__("everframe-read")
         self._turn = turn
@@ -191,7 +200,7 @@ class _Reader(_Stage):
 
 
 class _Writer(_Stage):
-    def __init__(self, sink: Sink, marks: _Marks, turn: Turn) -> None:
+    def __init__(self, sink: Sink, marks: _Marks, turn: _Turns) -> None:
         super().__init__("everframe-write")
         self._turn = turn
         self.frames = 0
@@ -249,7 +258,7 @@ def run(
     """
     marks = _Marks()
     overlap = (os.cpu_count() or 1) >= OVERLAP_CORES
-    turn: Turn = nullcontext() if overlap else _Turns()
+    turn = _Turns(shared=overlap)
     reader, writer = _Reader(frames, limit, marks.decode, turn), _Writer(sink, marks, turn)
     pending = list(timeline.cues)
     interrupted = False
@@ -270,6 +279,7 @@ def run(
             reader.check()
         except KeyboardInterrupt:
             interrupted = True
+            turn.leave()
             reader.stop.set()
         writer.put(None)
         writer.finished()
