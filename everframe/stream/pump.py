@@ -257,8 +257,7 @@ def run(
         Exception: whatever reading, restyling or writing raised first.
     """
     marks = _Marks()
-    overlap = (os.cpu_count() or 1) >= OVERLAP_CORES
-    turn = _Turns(shared=overlap)
+    turn = _Turns(shared=(os.cpu_count() or 1) >= OVERLAP_CORES)
     reader, writer = _Reader(frames, limit, marks.decode, turn), _Writer(sink, marks, turn)
     pending = list(timeline.cues)
     interrupted = False
