@@ -113,7 +113,8 @@ def _dispatch(arguments: list[str]) -> int:
             module.add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary)
-    args = parser.parse_args(arguments)
+    args, late = parser.parse_known_args(arguments)
+    _take_late(parser, args, late)
     if module is None:
         parser.print_help()
         return EXIT_INPUT if arguments else 0
@@ -121,6 +122,17 @@ def _dispatch(arguments: list[str]) -> int:
         return module.run(args)
     except ModuleNotFoundError as error:
         raise _missing(error, str(wanted)) from error
+
+
+def _take_late(parser: Parser, args: argparse.Namespace, late: list[str]) -> None:
+    """Give a verb that has `assignments` those that follow an option too: argparse fills a `*`
+    positional once only.
+    """
+    taken = "assignments" in args and not any(argument.startswith("-") for argument in late)
+    if late and not taken:
+        parser.error(f"unrecognized arguments: {' '.join(late)}")
+    if late:
+        args.assignments = [*args.assignments, *late]
 
 
 def _load(verb: str) -> VerbModule:

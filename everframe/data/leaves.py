@@ -26,9 +26,9 @@ RENEW_EVERY = 16
 class LeavesBank:
     """Some clips for some steps: drawing them takes thousands of small operations."""
 
-    def __init__(self, *, seed: int, device: torch.device) -> None:
-        """Empty until `renew`."""
-        self._seed, self._device = seed, device
+    def __init__(self, *, seed: int, device: torch.device, clips: int = BANK_CLIPS) -> None:
+        """Empty until `draw`."""
+        self._seed, self._device, self._count = seed, device, clips
         self._key: tuple[int, tuple[int, int], int] | None = None
         self._clips = torch.zeros(0)
 
@@ -40,9 +40,9 @@ class LeavesBank:
         if key != self._key:
             seed = stream_seed(self._seed, "leaves", key[0])
             generator = torch.Generator(self._device).manual_seed(seed)
-            clips = draw_leaves(BANK_CLIPS, frames + SPARE_FRAMES, size, generator)
+            clips = draw_leaves(self._count, frames + SPARE_FRAMES, size, generator)
             self._clips, self._key = (clips * 255).round().to(torch.uint8), key
-        clip = rng.integers(0, BANK_CLIPS, (streams, 1))
+        clip = rng.integers(0, self._count, (streams, 1))
         start = rng.integers(0, SPARE_FRAMES, (streams, 1))
         times = np.concatenate([start + np.arange(frames + 1), np.full((streams, 1), -1)], 1)
         rows = torch.from_numpy(clip).to(self._device, non_blocking=True)

@@ -80,7 +80,7 @@ class Mixture:
         self.catalogue, self.book, self.footage = catalogue, book, footage
         self.pairs = pairs
         self.worlds, self.config, self.device = worlds, config, device
-        self._leaves = LeavesBank(seed=seed, device=device)
+        self.leaves = LeavesBank(seed=seed, device=device)
         names = [look.name for look in catalogue.flat]
         weights = np.array([config.hard_factor if n in config.hard_looks else 1.0 for n in names])
         self._look_weights = weights / weights.sum()
@@ -197,7 +197,7 @@ class Mixture:
         footage = self.footage.draw(plan.footage, frames, size, rng)
         parts = [footage[:, :, :3]]
         if plan.leaves:
-            parts.append(self._leaves.draw(step, plan.leaves, frames, size, rng))
+            parts.append(self.leaves.draw(step, plan.leaves, frames, size, rng))
         mask = footage.new_zeros(plan.footage + plan.leaves, frames + 2, 1, *size)
         if plan.person:
             masked = self.footage.draw(plan.person, frames, size, rng, masked=True)

@@ -25,7 +25,7 @@ PART = 16
 
 
 class WorldBank:
-    """Rendered clips of 20 frames and 3 far frames (for the anchor), source and target, uint8."""
+    """Rendered clips of some frames and 3 far frames (for the anchor), source and target, uint8."""
 
     def __init__(
         self,
@@ -37,16 +37,17 @@ class WorldBank:
         device: torch.device,
         every: int,
         dresses: Sequence[str] | None = None,
+        length: int = CLIP_FRAMES,
     ) -> None:
         """Room for `clips` clips (rounded to parts) at `size`; one part is renewed every `every`
-        steps. `dresses`: names to draw from; all by default.
+        steps. `dresses`: names to draw from; all by default. `length`: frames of a clip.
         """
-        self._dresses = dresses
+        self._dresses, self._length = dresses, length
         self.size, self._every, self._seed = size, every, seed
         self._worlds, self._device = worlds, device
         self._part = min(PART, clips)
         self._parts = max(1, clips // self._part)
-        shape = (self._parts * self._part, CLIP_FRAMES + ANCHORS, 2, 3, *size)
+        shape = (self._parts * self._part, length + ANCHORS, 2, 3, *size)
         self._frames = torch.zeros(shape, dtype=torch.uint8, device=device)
         self._dress = np.zeros(len(self._frames), np.int64)
         self._epoch = -self._parts
@@ -66,7 +67,7 @@ class WorldBank:
         batch = self._worlds.draw(n, generator, dresses=self._dresses)
         begin = torch.rand((n, 1), generator=generator, device=device) * 60
         speed = 0.5 + 1.2 * torch.rand((n, 1), generator=generator, device=device)
-        steps = torch.arange(CLIP_FRAMES, device=device) * FRAME_S
+        steps = torch.arange(self._length, device=device) * FRAME_S
         far = torch.rand((n, ANCHORS), generator=generator, device=device) * ANCHOR_SPAN_S
         times = torch.cat([begin + steps * speed, (begin - far).clamp(min=0)], 1)
         source, target = self._worlds.render(batch, times)
@@ -80,10 +81,10 @@ class WorldBank:
     ) -> tuple[Tensor, Tensor, np.ndarray]:
         """Source and target [streams, frames + 2, 3, H, W] in 0..1 and the dress of each stream."""
         clip = rng.integers(0, len(self._dress), streams)
-        stride = 2 if 2 * frames < CLIP_FRAMES and rng.random() < 0.3 else 1
-        start = rng.integers(0, CLIP_FRAMES - stride * frames, streams)
+        stride = 2 if 2 * frames < self._length and rng.random() < 0.3 else 1
+        start = rng.integers(0, self._length - stride * frames, streams)
         times = start[:, None] + np.arange(frames + 1) * stride
-        anchor = CLIP_FRAMES + rng.integers(0, ANCHORS, (streams, 1))
+        anchor = self._length + rng.integers(0, ANCHORS, (streams, 1))
         rows = torch.from_numpy(clip[:, None]).to(self._device, non_blocking=True)
         cols = torch.from_numpy(np.concatenate([times, anchor], 1))
         pair = self._frames[rows, cols.to(self._device, non_blocking=True)].float() / 255

@@ -19,6 +19,7 @@ from everframe.core.rng import numpy_rng, stream_seed
 from everframe.data.batch import ClipBatch
 from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage
+from everframe.data.leaves import LeavesBank
 from everframe.data.mixture import Mixture, MixtureConfig
 from everframe.data.pairs import PairBank, open_pairs
 from everframe.data.prompts import PromptBook
@@ -26,14 +27,15 @@ from everframe.data.world_bank import WorldBank
 from everframe.data.worlds.world import Worlds
 from everframe.text.encoder import MAX_TOKENS, WIDTH, PromptTokens
 
-SIZE = (192, 192)
-"""Height and width of what is drawn, pixels."""
-FRAMES = 8
+SIZE = (160, 160)
+"""Height and width of what is drawn, pixels; a CPU takes ten seconds at this size already."""
+FRAMES = 6
 STREAMS = 12
 """Streams per draw."""
 TRIES = 12
 """Draws before a rare look is given up."""
-WORLD_CLIPS = 4
+WORLD_CLIPS, LEAVES_CLIPS = 2, 2
+"""Clips made; streams are cut from them."""
 ONLY = 1e9
 """How much more often than the others a chosen look is drawn."""
 COLUMNS = ("camera, first", "target, first", "camera, last", "target, last", "anchor")
@@ -64,7 +66,7 @@ class PreviewRow:
 @dataclass(slots=True)
 class Numbering:
     """Stands for the text encoder: writes into the token states which text it was, so that a batch
-    tells its prompts. Encoding all of them for a sheet would take half a minute.
+    tells its prompts.
     """
 
     texts: list[str] = field(default_factory=list[str])
@@ -111,6 +113,7 @@ def draw_rows(request: PreviewRequest) -> list[PreviewRow]:
         device=device,
         every=1,
         dresses=dresses or None,
+        length=FRAMES + 2,
     )
     mixture = Mixture(
         catalogue,
@@ -122,6 +125,7 @@ def draw_rows(request: PreviewRequest) -> list[PreviewRow]:
         device=device,
         pairs=pairs,
     )
+    mixture.leaves = LeavesBank(seed=request.seed, device=device, clips=LEAVES_CLIPS)
     return _collected(mixture, chosen, numbering, request)
 
 
@@ -152,6 +156,7 @@ def _config(chosen: Sequence[int], catalogue: Catalogue) -> MixtureConfig:
         person_share=0.4 if person else 0.0,
         world_share=0.3 if _worlds(chosen, catalogue) else 0.0,
         world_camera_share=0.0,
+        leaves_share=config.leaves_share if flat or catalogue.identity in chosen else 0.0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from everframe.data.prompts import Encodes, PromptBook
 from everframe.data.world_bank import WorldBank
 from everframe.data.worlds.world import Worlds
 from everframe.text.encoder import TextEncoder
+from everframe.train.board import MISSING, Board
 from everframe.train.config import TrainConfig
 from everframe.train.loop import Task, fit
 from everframe.train.parallel import World, join_world, leave_world
@@ -118,14 +120,12 @@ def first_net(config: TrainConfig) -> Net:
 class Preview:
     """Rolls the averaged network out on held-out clips and writes sheets and figures."""
 
-    def __init__(
-        self, config: TrainConfig, sources: Sources, folder: Path, streams: Streams
-    ) -> None:
-        """`streams` are held-out."""
-        self.config, self.sources, self.folder, self.streams = config, sources, folder, streams
+    def __init__(self, names: Sequence[str], folder: Path, streams: Streams, board: Board) -> None:
+        """`streams` are held-out; `names`: of the looks by label."""
+        self.names, self.folder, self.streams, self.board = names, folder, streams, board
 
     def __call__(self, state: TrainState, frames: int = 110) -> None:
-        """Write `sheet.png` and append to `figures.jsonl`."""
+        """Write `sheet.jpg`, append to `figures.jsonl`, and add to the curves."""
         net = Net(state.net.spec).to(self.streams.camera.device)
         with torch.no_grad():
             for mine, value in zip(net.values, state.ema.values, strict=True):
@@ -135,17 +135,29 @@ class Preview:
         table = torch.stack(result.psnr).cpu().numpy()
         last = table[max(0, frames - 12) :].mean(0)
         per_look = {
-            self.sources.catalogue.names[label]: round(
-                float(last[self.streams.labels == label].mean()), 1
-            )
+            self.names[int(label)]: round(float(last[self.streams.labels == label].mean()), 1)
             for label in np.unique(self.streams.labels)
         }
         line = {"step": state.step, "elapsed_s": round(state.elapsed_s), **values}
         with (self.folder / "figures.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**line, "per_look": per_look}) + "\n")
         print(json.dumps(line), flush=True)
-        picture = sheet(result, self.streams, self.sources.catalogue.names)
+        self.board.write(state.step, "preview", values)
+        self.board.write(state.step, "look", per_look)
+        picture = sheet(result, self.streams, self.names)
         picture.save(self.folder / "sheet.jpg", quality=85)
+
+
+def open_preview(
+    config: TrainConfig, sources: Sources, folder: Path, encoder: TextEncoder, board: Board
+) -> Preview | None:
+    """The preview of a run; None if its footage holds no clip of `held_out`, as one's own may."""
+    footage = Path(config.footage)
+    clips = [name for name in config.held_out if clip_path(footage, name).is_file()]
+    if not clips:
+        return None
+    held = HeldOut(footage, clips[:PREVIEW_CLIPS], sources.catalogue, sources.mixture.device)
+    return Preview(sources.catalogue.names, folder, held.streams(config.size, encoder), board)
 
 
 def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = float("inf")) -> bool:
@@ -165,20 +177,19 @@ def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = flo
     resumed = state.load(folder, stable_hash(config))
     if resumed and world.first:
         print(f"resumed at step {state.step}", flush=True)
-    preview = None
-    footage = Path(config.footage)  # one's own need not hold the clips that the recipe leaves out
-    clips = [name for name in config.held_out if clip_path(footage, name).is_file()]
-    if clips and world.first:
-        held = HeldOut(footage, clips[:PREVIEW_CLIPS], sources.catalogue, world.device)
-        preview = Preview(config, sources, folder, held.streams(config.size, encoder))
-    task = Task(
-        config=config,
-        draw=sources.mixture.draw,
-        sheet=preview or (lambda _: None),
-        folder=folder,
-        world=world,
-    )
-    done = fit(state, task, stop_after_s=stop_after_s)
+    with Board(folder if world.first else None, step=state.step) as board:
+        if world.first and not board.writes:
+            print(MISSING, flush=True)
+        preview = open_preview(config, sources, folder, encoder, board) if world.first else None
+        task = Task(
+            config=config,
+            draw=sources.mixture.draw,
+            sheet=preview or (lambda _: None),
+            folder=folder,
+            world=world,
+            board=board,
+        )
+        done = fit(state, task, stop_after_s=stop_after_s)
     if world.first:
         meta: dict[str, object] = {
             "recipe": config.preset,

@@ -21,11 +21,13 @@ from everframe.core.config import stable_hash
 from everframe.core.report import Report
 from everframe.core.rng import numpy_rng, stream_seed
 from everframe.data.batch import ClipBatch
+from everframe.train.board import Board
 from everframe.train.config import TrainConfig
 from everframe.train.noise import draw_noise
 from everframe.train.parallel import World, agree, average_gradients
 from everframe.train.state import TrainState
 from everframe.train.step import loss_of, prepare, with_own_history
+from everframe.train.throughput import Throughput, forwards
 
 Draw = Callable[[int, int, int, tuple[int, int], np.random.Generator, torch.Generator], ClipBatch]
 OnSheet = Callable[[TrainState], None]
@@ -33,13 +35,14 @@ OnSheet = Callable[[TrainState], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to fit: `draw` makes batches, `sheet` draws samples."""
+    """What to fit: `draw` makes batches, `sheet` draws samples, `board` shows the curves."""
 
     config: TrainConfig
     draw: Draw
     sheet: OnSheet
     folder: Path
     world: World
+    board: Board
 
 
 def compiled_parts() -> Parts:
@@ -86,7 +89,7 @@ def fit(state: TrainState, task: Task, *, stop_after_s: float = float("inf")) ->
             if progress >= 1 or part_s > stop_after_s:
                 break
             trainer.step(progress)
-            trainer.log(report)
+            trainer.log(report, progress)
             if world.first and config.sheet_every and state.step % config.sheet_every == 0:
                 task.sheet(state)
             if world.first and time.monotonic() - saved > config.save_every_s:
@@ -110,6 +113,8 @@ class _Trainer:
         cuda = task.world.device.type == "cuda"
         self.parts = compiled_parts() if cuda and task.config.compile else PLAIN
         self.autocast = torch.autocast(task.world.device.type, torch.bfloat16, enabled=cuda)
+        name = torch.cuda.get_device_name(task.world.device) if cuda else "cpu"
+        self.throughput = Throughput(spec=state.net.spec, device=name)
 
     def progress(self) -> float:
         """Share of the run that is done, 0..1."""
@@ -184,9 +189,13 @@ class _Trainer:
         done = [(a.elapsed_time(b), a.elapsed_time(c)) for a, b, c in self.data_s[:-1]]
         return sum(d for d, _ in done) / max(sum(t for _, t in done), 1e-9)
 
-    def log(self, report: Report) -> None:
-        """Report every `log_every` steps: losses, frames/s, time left."""
+    def log(self, report: Report, progress: float) -> None:
+        """Count the step that was done at `progress`; report every `log_every` steps: losses,
+        frames/s, use of the device, time left.
+        """
         c, s = self.task.config, self.state
+        streams, clip, size = clip_shape(s.step - 1, progress, c)
+        self.throughput.add(streams, clip, size, forwards(clip, progress, c))
         if s.step % c.log_every or not self.task.world.first:
             return
         values = {name: float(v) for name, v in self.means.items()}
@@ -194,8 +203,9 @@ class _Trainer:
             raise FloatingPointError(f"the loss is {values['loss']} at step {s.step}")
         _, frames, start = self.start
         rate = (s.frames - frames) / max(time.monotonic() - start, 1e-9)
-        progress = max(self.progress(), 1e-6)
-        left = s.elapsed_s / progress - s.elapsed_s
-        report.write(
-            s.step, **values, frames_s=rate, data=self.data_share(), done=progress, left_s=left
-        )
+        done = max(self.progress(), 1e-6)
+        left = s.elapsed_s / done - s.elapsed_s
+        values |= {"frames_s": rate, **self.throughput.read(), "data": self.data_share()}
+        values |= {"done": done, "left_s": left}
+        report.write(s.step, **values)
+        self.task.board.write(s.step, "train", values)

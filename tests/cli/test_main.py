@@ -1,6 +1,7 @@
 """The frame of the command line: help, faults, exit codes."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -84,6 +85,10 @@ def test_help_is_quick_and_loads_no_heavy_package() -> None:
         (["models", "show", "no-such"], "no model 'no-such'"),
         (["models", "list", "pocket"], "models show pocket"),
         (["prompts", "--model", "no-such"], "no model 'no-such'"),
+        (["train", "debug", "--dry-run", "stes=3"], "did you mean steps"),
+        (["train", "debug", "--dry-run", "steps"], "write key=value"),
+        (["train", "debug", "--bogus", "steps=3"], "unrecognized arguments: --bogus steps=3"),
+        (["restyle", "a.mp4", "-p", "a", "b=2"], "unrecognized arguments: b=2"),
         (["--bogus"], "--bogus"),
     ],
 )
@@ -97,6 +102,24 @@ def test_bad_input_is_one_line_and_exit_2(
     assert shown.err.count("\n") == 1
     assert len(shown.err) < 400
     assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["streams=2", "steps=9", "--dry-run"],
+        ["--dry-run", "streams=2", "steps=9"],
+        ["streams=2", "--dry-run", "steps=9"],
+        ["streams=2", "--out", "a=b", "steps=8", "--dry-run", "steps=9"],
+    ],
+    ids=" ".join,
+)
+def test_values_of_a_recipe_may_stand_before_and_after_options(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "debug", *words]) == 0
+    config = json.loads(capsys.readouterr().out)
+    assert (config["streams"], config["steps"]) == (2, 9)
 
 
 class Verb:

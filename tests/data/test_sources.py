@@ -17,7 +17,7 @@ from everframe.data.footage import (
     draw_times,
     photometric,
 )
-from everframe.data.leaves import RENEW_EVERY, LeavesBank
+from everframe.data.leaves import RENEW_EVERY, SPARE_FRAMES, LeavesBank
 from everframe.data.source import clip_size, read_clip, write_clip
 from everframe.data.world_bank import WorldBank
 from everframe.data.worlds.world import Worlds
@@ -174,6 +174,12 @@ def test_leaves_depend_on_the_step_only() -> None:
     assert float(out.std()) > 0.05
 
 
+def test_a_small_bank_of_leaves_has_few_clips() -> None:
+    drawn = LeavesBank(seed=3, device=CPU, clips=1).draw(0, 12, 2, SIZE, rng())
+    upright = {clip[0].numpy().tobytes() for clip in drawn}
+    assert len(upright) <= 2 * SPARE_FRAMES  # cut at as many places, mirrored or not
+
+
 def world_bank(step_by_step: bool, step: int) -> WorldBank:
     bank = WorldBank(Worlds(16, 16, CPU), (16, 16), 2, seed=1, device=CPU, every=10)
     for each in range(0, step + 1, 5) if step_by_step else [step]:
@@ -190,3 +196,15 @@ def test_the_world_bank_of_a_resumed_run_is_the_same() -> None:
     assert np.array_equal(drawn[0][2], drawn[1][2])
     straight.renew(30)
     assert not torch.equal(straight.draw(4, 3, rng())[0], drawn[0][0])
+
+
+def test_a_world_bank_of_short_clips_is_drawn_to_its_end() -> None:
+    bank = WorldBank(
+        Worlds(16, 16, CPU), (16, 16), 1, seed=1, device=CPU, every=10, dresses=["autumn"], length=4
+    )
+    bank.renew(0)
+    source, target, dress = bank.draw(8, 3, rng())
+    assert source.shape == target.shape == (8, 5, 3, 16, 16)
+    assert len(set(dress)) == 1
+    frames = {frame.numpy().tobytes() for frame in source[:, :-1].flatten(0, 1)}
+    assert 1 < len(frames) <= 4

@@ -14,6 +14,7 @@ from everframe.arch.bundle import Bundle
 from everframe.arch.presets import preset
 from everframe.recipes.configs import debug
 from everframe.recipes.training import run_training
+from tests.train.curves import read_curves
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "debug_losses.json"
@@ -22,16 +23,33 @@ TOLERANCE = 2e-3
 """Relative: other processors and torch versions round in another order."""
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the recipe wrote."""
+    out = tmp_path_factory.mktemp("debug")
+    assert run_training(replace(debug(), footage=str(ROOT / "examples")), out)
+    return out
+
+
+def logged_losses(folder: Path) -> list[float]:
+    """One a step."""
+    return [json.loads(x)["loss"] for x in (folder / "log.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.slow
-def test_the_debug_recipe_gives_the_recorded_losses_and_a_bundle(tmp_path: Path) -> None:
-    config = replace(debug(), footage=str(ROOT / "examples"))
-    assert run_training(config, tmp_path)
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    losses = [row["loss"] for row in rows[:STEPS]]
-    assert len(losses) == STEPS
-    bundle = Bundle.from_pretrained(tmp_path / "bundle")
-    assert bundle.spec == preset(config.preset)
+def test_the_debug_recipe_gives_a_bundle_and_curves(folder: Path) -> None:
+    bundle = Bundle.from_pretrained(folder / "bundle")
+    assert bundle.spec == preset(debug().preset)
     assert len(bundle.looks) > 50
+    curves = read_curves(folder)
+    assert list(curves["train/loss"].values()) == pytest.approx(logged_losses(folder), rel=1e-6)
+    assert all(rate > 0 for rate in curves["train/tflops"].values())
+
+
+@pytest.mark.slow
+def test_the_debug_recipe_gives_the_recorded_losses(folder: Path) -> None:
+    losses = logged_losses(folder)[:STEPS]
+    assert len(losses) == STEPS
     if os.environ.get("EVERFRAME_BLESS") == "1":
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(json.dumps([round(loss, 6) for loss in losses], indent=1) + "\n")

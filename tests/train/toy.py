@@ -9,6 +9,7 @@ import torch
 from everframe.arch.spec import TEXT_TOKENS, TEXT_WIDTH
 from everframe.arch.torch_net import Net
 from everframe.data.batch import ClipBatch
+from everframe.train.board import Board
 from everframe.train.config import TrainConfig
 from everframe.train.loop import Task
 from everframe.train.parallel import World
@@ -75,7 +76,13 @@ def toy_state(config: TrainConfig = CONFIG, seed: int = 0) -> TrainState:
     return new_state(Net(TINY, seed=seed), config.lr_adamw, config.ema)
 
 
-def toy_task(folder: Path, *, config: TrainConfig = CONFIG, breaks_at: int = -1) -> Task:
+def toy_task(
+    folder: Path,
+    *,
+    config: TrainConfig = CONFIG,
+    breaks_at: int = -1,
+    board: Board | None = None,
+) -> Task:
     """The task of a run into `folder`."""
     return Task(
         config=config,
@@ -83,4 +90,5 @@ def toy_task(folder: Path, *, config: TrainConfig = CONFIG, breaks_at: int = -1)
         sheet=lambda _: None,
         folder=folder,
         world=ONE,
+        board=board or Board(),
     )
