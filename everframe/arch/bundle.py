@@ -22,7 +22,8 @@ from everframe.arch.weights import weight_table
 from everframe.core.errors import UserError
 
 Array = NDArray[np.float32]
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: absolute position features; bundles of format 1 are read as if they had learnt none."""
 SPEC_FILE, WEIGHTS_FILE, CARD_FILE, LOOKS_FILE = (
     "spec.json",
     "weights.safetensors",
@@ -97,6 +98,8 @@ class Bundle:
             if name not in stored:
                 raise UserError(f"{path}: tensor '{name}' is missing; copy the bundle again")
             array = stored[name].astype(np.float32)
+            if header["version"] == 1 and name == "embed.position":
+                array = np.pad(array, ((0, 0), (0, weight.shape[1] - array.shape[1])))
             if array.shape != weight.shape:
                 raise UserError(
                     f"{path}: tensor '{name}' has shape {array.shape}, the spec says"

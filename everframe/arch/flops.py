@@ -12,7 +12,9 @@ from everframe.arch.weights import weight_table
 
 
 def flops(traced: Program | Tracer) -> int:
-    """Two for each multiply-add of linears, convolutions and attention; the rest is not counted."""
+    """Two for each multiply-add of linears, convolutions, attention and the two matrix products of
+    `TorchOps.upsample`; the rest is not counted.
+    """
     shapes = {value.index: value.shape for value in traced.values}
     total = 0
     for operation in traced.operations:
@@ -25,6 +27,10 @@ def flops(traced: Program | Tracer) -> int:
             case "attend":
                 keys = operands[1]
                 total += 4 * outputs * keys[-2]
+            case "upsample":  # rows first, at the old width, then columns
+                *_, rows, cols = operands[0]
+                _, wide = shapes[operation.output][-2:]
+                total += 2 * outputs * cols + 2 * (outputs // wide) * cols * rows
             case _:
                 pass
     return total

@@ -26,9 +26,15 @@ def rope_angles(spec: Spec, rows: int, cols: int) -> tuple[Array, Array]:
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
+PATTERN_PERIODS = (3, 5, 7, 9, 16, 64)
+"""Patches after which an absolute feature repeats. A pattern with a period of p pixels looks the
+same again after p / gcd(p, patch) patches: odd numbers tell its phase at every frame size.
+"""
+
+
 def position_features(rows: int, cols: int) -> Array:
-    """[N, 20]: place of each patch relative to the frame (vignettes) and absolute sizes (patterns
-    in pixels).
+    """[N, 44]: place of each patch relative to the frame (vignettes), and its number counted from
+    the top left corner (patterns in pixels, whose phase must be known at any frame size).
     """
     row, col = np.divmod(np.arange(rows * cols), cols)
     y = (row + 0.5) / rows * 2 - 1
@@ -37,6 +43,9 @@ def position_features(rows: int, cols: int) -> Array:
     for octave in range(4):
         angle = np.pi * 2.0**octave / 2
         columns += [np.sin(angle * y), np.cos(angle * y), np.sin(angle * x), np.cos(angle * x)]
+    for period in PATTERN_PERIODS:
+        down, right = (2 * np.pi / period * number for number in (row, col))
+        columns += [np.sin(down), np.cos(down), np.sin(right), np.cos(right)]
     features = np.stack(columns, 1).astype(np.float32)
     assert features.shape[1] == POSITION_FEATURES
     return features

@@ -17,7 +17,7 @@ TEXT_TOKENS = 16
 """Text tokens kept per prompt."""
 STEP_FEATURES = 64
 """Fourier features of (tau, d), 32 each."""
-POSITION_FEATURES = 20
+POSITION_FEATURES = 44
 """Fourier features of the position of a patch in the frame."""
 DETAIL_STRIDE = 2
 """The detail path works on 2x2 blocks of pixels."""

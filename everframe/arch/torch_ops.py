@@ -13,6 +13,13 @@ from everframe.arch.spec import DETAIL_STRIDE
 NORM_EPS = 1e-6
 
 
+def bilinear_weights(size: int, factor: int, device: torch.device) -> Tensor:
+    """[size * factor, size]: each row mixes the two nearest of `size` samples, edges repeated."""
+    place = (torch.arange(size * factor, device=device) + 0.5) / factor - 0.5
+    place = place.clamp(0, size - 1)[:, None]
+    return (1 - (place - torch.arange(size, device=device)).abs()).clamp(min=0)
+
+
 class TorchOps:
     """`arch.ops.Ops` on torch tensors. See the protocol for shapes."""
 
@@ -101,14 +108,15 @@ class TorchOps:
         return x.transpose(-1, -2).unflatten(-1, (rows, cols))
 
     def upsample(self, x: Tensor, factor: int) -> Tensor:
-        """Bilinear interpolation."""
-        flat = x.reshape(-1, *x.shape[-3:])
-        up = F.interpolate(flat, scale_factor=factor, mode="bilinear", align_corners=False)
-        return up.view(*x.shape[:-2], *up.shape[-2:])
+        """Bilinear interpolation, as two matrix products: their gradient needs no atomics."""
+        rows, cols = (bilinear_weights(n, factor, x.device).to(x.dtype) for n in x.shape[-2:])
+        return rows @ x @ cols.mT
 
     def conv3x3(self, x: Tensor, weight: Tensor) -> Tensor:
         """Convolution."""
         flat = x.reshape(-1, *x.shape[-3:])
+        if flat.is_cuda:  # the layout of the tensor cores; else every call converts there and back
+            flat = flat.contiguous(memory_format=torch.channels_last)
         y = F.conv2d(flat, weight, padding=1)
         return y.view(*x.shape[:-3], *y.shape[-3:])
 

@@ -30,6 +30,8 @@ class MixtureConfig:
     """Shares of streams (they need not add to one; the rest is footage under 2-D looks).
 
     room_share: of the person streams, how many are set into the rooms of other clips.
+    foreign_share: of the footage and leaves streams, how many have their anchor in another scene,
+        under the same look and hidden state: an anchor tells the look, not what is seen.
     pairs_share: own pairs (the other shares are then of the rest); 0 with pairs given: half.
     group: streams that share a look in one batch (fewer, larger operator calls).
     hard_looks: names of looks drawn `hard_factor` times as often.
@@ -38,6 +40,7 @@ class MixtureConfig:
     leaves_share: float = 0.15
     person_share: float = 0.16
     room_share: float = 0.5
+    foreign_share: float = 0.2
     world_share: float = 0.18
     world_camera_share: float = 0.08
     identity_share: float = 0.05
@@ -99,10 +102,11 @@ class Mixture:
             self.worlds.renew(step)
         plan = self._plan(streams, size)
         camera, mask = self._cameras(step, plan, frames, size, rng, generator)
+        self._foreign_anchors(camera, plan.footage + plan.leaves, rng)
         labels = self._labels(plan, streams, rng)
         target = camera.clone()
         if plan.world and self.worlds:
-            source, dressed, dress = self.worlds.draw(plan.world, frames, rng)
+            source, dressed, dress = self.worlds.draw(plan.world, frames, size, rng)
             camera = torch.cat([camera, source])
             target = torch.cat([target, dressed])
             labels = np.concatenate([labels, self.catalogue.first_dress + dress])
@@ -130,16 +134,18 @@ class Mixture:
             weight = self._to(blend[moving])[:, :, None, None, None]
             before = target[self._to(moving)]
             target[self._to(moving)] = before + weight * (restyled - before)
-        return self._batch(camera, target, (labels, rows, rows_b), blend)
+        return self._batch(camera, target, (labels, second), (rows, rows_b), blend)
 
     def _batch(
         self,
         camera: Tensor,
         target: Tensor,
-        drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+        looks: tuple[np.ndarray, np.ndarray],
+        prompts: tuple[np.ndarray, np.ndarray],
         blend: np.ndarray,
     ) -> ClipBatch:
-        labels, rows, rows_b = drawn
+        (labels, second), (rows, rows_b) = looks, prompts
+        hidden = self.catalogue.hidden
         states_a, mask_a = self.book.tokens(rows)
         states_b, mask_b = self.book.tokens(rows_b)
         target, camera = target * 2 - 1, camera * 2 - 1
@@ -153,7 +159,7 @@ class Mixture:
             mask=torch.stack([mask_a, mask_b], 1),
             blend=self._to(blend[:, 1:-1]),
             label=self._to(labels),
-            hidden=self._to(self.catalogue.hidden[labels]),
+            hidden=self._to(np.maximum(hidden[labels], hidden[second])),
         )
 
     def _to(self, array: np.ndarray) -> Tensor:
@@ -168,7 +174,7 @@ class Mixture:
         pairs = round(streams * (c.pairs_share or DEFAULT_PAIRS_SHARE)) if self.pairs else 0
         pairs = min(pairs, streams - 1)  # one stream of footage is always drawn
         streams -= pairs
-        fits = self.worlds is not None and self.worlds.size == size
+        fits = self.worlds is not None and self.worlds.holds(size)
         world = round(streams * c.world_share) if fits else 0
         world_camera = round(streams * c.world_camera_share) if fits else 0
         leaves = round(streams * c.leaves_share)
@@ -210,8 +216,14 @@ class Mixture:
             parts.append(people)
             mask = torch.cat([mask, masked[:, :, 3:]])
         if self.worlds and plan.world_camera:
-            parts.append(self.worlds.draw(plan.world_camera, frames, rng)[1])
+            parts.append(self.worlds.draw(plan.world_camera, frames, size, rng)[1])
         return photometric(torch.cat(parts), generator), mask
+
+    def _foreign_anchors(self, camera: Tensor, able: int, rng: np.random.Generator) -> None:
+        """Give some of the first `able` streams the anchor frame of the next such stream."""
+        chosen = np.nonzero(rng.random(able) < self.config.foreign_share)[0]
+        if len(chosen):
+            camera[self._to(chosen), -1] = camera[self._to((chosen + 1) % able), -1]
 
     def _labels(self, plan: _Plan, streams: int, rng: np.random.Generator) -> np.ndarray:
         """A look for each stream but those of worlds and pairs, in groups of equal looks."""

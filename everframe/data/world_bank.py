@@ -52,6 +52,10 @@ class WorldBank:
         self._dress = np.zeros(len(self._frames), np.int64)
         self._epoch = -self._parts
 
+    def holds(self, size: tuple[int, int]) -> bool:
+        """Whether frames of this size can be cut out."""
+        return size[0] <= self.size[0] and size[1] <= self.size[1]
+
     def renew(self, step: int) -> None:
         """Bring the bank to the state that belongs to `step`."""
         epoch = step // self._every if self._every else 0
@@ -77,9 +81,11 @@ class WorldBank:
         self._dress[first : first + n] = np.array(batch.target)
 
     def draw(
-        self, streams: int, frames: int, rng: np.random.Generator
+        self, streams: int, frames: int, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, np.ndarray]:
-        """Source and target [streams, frames + 2, 3, H, W] in 0..1 and the dress of each stream."""
+        """Source and target [streams, frames + 2, 3, H, W] in 0..1, one random window of `size`,
+        and the dress of each stream.
+        """
         clip = rng.integers(0, len(self._dress), streams)
         stride = 2 if 2 * frames < self._length and rng.random() < 0.3 else 1
         start = rng.integers(0, self._length - stride * frames, streams)
@@ -87,5 +93,8 @@ class WorldBank:
         anchor = self._length + rng.integers(0, ANCHORS, (streams, 1))
         rows = torch.from_numpy(clip[:, None]).to(self._device, non_blocking=True)
         cols = torch.from_numpy(np.concatenate([times, anchor], 1))
-        pair = self._frames[rows, cols.to(self._device, non_blocking=True)].float() / 255
+        height, width = size
+        top, left = (int(rng.integers(0, a - b + 1)) for a, b in zip(self.size, size, strict=True))
+        window = self._frames[..., top : top + height, left : left + width]
+        pair = window[rows, cols.to(self._device, non_blocking=True)].float() / 255
         return pair[:, :, 0], pair[:, :, 1], self._dress[clip]

@@ -21,6 +21,30 @@ HELD_OUT = (
 roll out the first three.
 """
 
+HARD_LOOKS = (
+    "neon_lines",
+    "chrome",
+    "banknote",
+    "pop_art",
+    "paper_collage",
+    "hologram",
+    "vhs",
+    "ukiyo_e",
+    "ballpoint",
+    "cartoon",
+    "comic",
+    "toy_bricks",
+    "graffiti",
+    "zine",
+    "pixel_art",
+    "blueprint",
+    "contour_map",
+    "watercolour",
+    "oil_painting",
+    "crystal",
+)
+"""The looks that were furthest from their targets after the first run; drawn twice as often."""
+
 
 def debug() -> TrainConfig:
     """Two CPU cores, under two minutes, run by CI: the whole path on a tiny network."""
@@ -47,10 +71,15 @@ def pocket() -> TrainConfig:
         held_out=HELD_OUT,
         streams=64,
         frames=8,
-        seconds=620,
+        seconds=1300,
         image_share=0.0,
-        other_sizes=((240, 320), (288, 512), (320, 240)),
-        mixture=MixtureConfig(),
+        own_start=0.05,
+        sheet_every=3000,
+        size=(224, 288),
+        other_sizes=((192, 336), (288, 224)),
+        rare_sizes=((256, 256), (336, 192), (288, 512)),
+        world_size=(288, 336),
+        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14),
     )
 
 
@@ -59,12 +88,17 @@ def studio() -> TrainConfig:
     return TrainConfig(
         preset="studio",
         held_out=HELD_OUT,
-        streams=64,
+        streams=48,
         frames=8,
-        seconds=620,
+        seconds=1300,
         image_share=0.0,
-        other_sizes=((240, 320), (288, 512), (320, 240)),
-        mixture=MixtureConfig(),
+        own_start=0.05,
+        sheet_every=3000,
+        size=(224, 288),
+        other_sizes=((192, 336), (288, 224)),
+        rare_sizes=((256, 256), (336, 192), (288, 512)),
+        world_size=(288, 336),
+        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14),
     )
 
 

@@ -62,10 +62,11 @@ def build_sources(
     footage = Footage(footage_dir, config.held_out, device)
     bank = None
     if config.worlds and config.mixture.world_share + config.mixture.world_camera_share > 0:
-        worlds = Worlds(*config.size, device)
+        canvas = config.world_size if any(config.world_size) else config.size
+        worlds = Worlds(*canvas, device)
         bank = WorldBank(
             worlds,
-            config.size,
+            canvas,
             config.worlds,
             seed=config.seed,
             device=device,

@@ -7,6 +7,7 @@ independently. Shares in `AugmentConfig`; reasons in docs/model.md, section 5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,27 +33,44 @@ class AugmentConfig:
     exposure_max: float = 0.3
 
 
+DRAWS = 16
+"""Uniform numbers that one frame takes."""
+
+
 def corrupt(
-    frames: Tensor, patch: int, config: AugmentConfig, generator: torch.Generator
+    frames: Tensor,
+    patch: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    damage: Damage | None = None,
 ) -> Tensor:
-    """One to several faults per frame; `clean_share` of the frames is left alone."""
-    b, t = frames.shape[:2]
+    """One to several faults per frame; `clean_share` of the frames is left alone.
 
-    def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:
-        draw = torch.rand((b, t, 1, 1, 1), device=frames.device, generator=generator)
-        return low + (high - low) * draw
+    `damage`: a compiled version of the function of that name.
+    """
+    b, t, c, h, w = frames.shape
+    device = frames.device
+    draws = torch.rand((DRAWS, b, t, 1, 1, 1), device=device, generator=generator)
+    cells = torch.randn((b, t, c, h // patch, w // patch), device=device, generator=generator)
+    grain = torch.randn(frames.shape, device=device, generator=generator)
+    return (damage or apply_damage)(frames, draws, cells, grain, config)
 
-    active = (uniform() > config.clean_share).float()
 
-    def chosen(share: float) -> Tensor:
-        return (uniform() < share).float() * active
+def apply_damage(
+    frames: Tensor, draws: Tensor, cells: Tensor, grain: Tensor, config: AugmentConfig
+) -> Tensor:
+    """The faults for given random numbers: `draws` [16, B, T, 1, 1, 1] uniform, others normal."""
+    active = (draws[0] > config.clean_share).float()
 
-    x = misplace(frames, uniform() + 1 - active, config)
-    x = x + chosen(config.blur_share) * (soften(x, uniform()) - x)
-    x = x + chosen(config.exposure_share) * (expose(x, config.exposure_max, generator) - x)
-    x = x + chosen(config.offset_share) * seams(x, patch, uniform(0, config.offset_max), generator)
-    grain = torch.randn(x.shape, device=x.device, generator=generator)
-    return x + chosen(config.noise_share) * uniform(0, config.noise_max) * grain
+    def chosen(index: int, share: float) -> Tensor:
+        return (draws[index] < share).float() * active
+
+    x = misplace(frames, draws[1] + 1 - active, config)
+    x = x + chosen(2, config.blur_share) * (soften(x, draws[3]) - x)
+    x = x + chosen(4, config.exposure_share) * (expose(x, draws[5:10], config.exposure_max) - x)
+    strength = draws[11] * config.offset_max
+    x = x + chosen(10, config.offset_share) * strength * seams(cells, frames.shape[-2:])
+    return x + chosen(12, config.noise_share) * draws[13] * config.noise_max * grain
 
 
 def misplace(frames: Tensor, draw: Tensor, config: AugmentConfig) -> Tensor:
@@ -75,22 +93,18 @@ def soften(x: Tensor, amount: Tensor) -> Tensor:
     return x + (0.3 + 0.7 * amount) * (low - x)
 
 
-def expose(x: Tensor, limit: float, generator: torch.Generator) -> Tensor:
-    """Gain, saturation and a colour cast."""
-    b, t = x.shape[:2]
-
-    def symmetric(channels: int = 1) -> Tensor:
-        shape = (b, t, channels, 1, 1)
-        return (torch.rand(shape, device=x.device, generator=generator) * 2 - 1) * limit
-
+def expose(x: Tensor, draws: Tensor, limit: float) -> Tensor:
+    """Gain, saturation and a colour cast, from five uniform numbers per frame."""
+    symmetric = (draws * 2 - 1) * limit
     gray = (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(2, keepdim=True)
-    x = gray + (x - gray) * (1 + symmetric())
-    return x * (1 + symmetric()) + symmetric(3) / 3
+    x = gray + (x - gray) * (1 + symmetric[0])
+    return x * (1 + symmetric[1]) + torch.cat([*symmetric[2:5]], 2) / 3
 
 
-def seams(x: Tensor, patch: int, strength: Tensor, generator: torch.Generator) -> Tensor:
+def seams(cells: Tensor, size: torch.Size) -> Tensor:
     """An offset per patch: the grid that a patch-wise head leaves."""
-    b, t, c, h, w = x.shape
-    cells = torch.randn((b * t, c, h // patch, w // patch), device=x.device, generator=generator)
-    grid = F.interpolate(cells, size=(h, w), mode="nearest").view_as(x)
-    return strength * grid
+    rows, cols = (n // m for n, m in zip(size, cells.shape[-2:], strict=True))
+    return cells.repeat_interleave(rows, -2).repeat_interleave(cols, -1)
+
+
+Damage = Callable[[Tensor, Tensor, Tensor, Tensor, AugmentConfig], Tensor]

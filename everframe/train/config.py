@@ -19,16 +19,21 @@ class TrainConfig:
         init: bundle (name or folder) to start from instead of random weights.
         pairs: folder or manifest of own pairs; `mixture.pairs_share`: how many (docs/own-data.md)
         streams, frames: clips per step and GPU, and their length.
-        size: (height, width) of most steps; `other_sizes` are used every `other_every`-th step in
-            the last `other_tail` of the run, with streams reduced to equal pixels.
+        size: (height, width) of most steps. `other_sizes` take turns in every `other_every`-th
+            step, `rare_sizes` in every `rare_every`-th, with streams reduced to equal pixels;
+            rare ones run eagerly, as compiling them would cost more than it saves.
         image_share: first part of the run in which clips have one frame (image warm-up).
         own_share: share of the steps whose history is the model's own one-step output, from
             `own_start` on.
         own_frames: share of the frames of such a step that are replaced.
+        own_alone_share: of the streams of such a step whose look has no hidden state, those whose
+            own output was made without any memory, as live streams begin.
         cold_share, no_anchor_share, no_previous_share: clips that start without memory, never see
             an anchor, or have the own previous output removed.
         worlds, refresh_every: clips in the world bank, and after how many steps a part of it is
             renewed.
+        world_size: (height, width) that worlds are rendered at; steps of a size that fits into it
+            have worlds. (0, 0): `size`.
         cooldown: last part of the run, in which the learning rate falls linearly to zero.
     """
 
@@ -42,15 +47,17 @@ class TrainConfig:
     frames: int = 8
     size: tuple[int, int] = (256, 256)
     other_sizes: tuple[tuple[int, int], ...] = ()
-    other_every: int = 4
-    other_tail: float = 0.2
+    other_every: int = 2
+    rare_sizes: tuple[tuple[int, int], ...] = ()
+    rare_every: int = 10
     steps: int = 0
     seconds: float = 0.0
     image_share: float = 0.08
     own_share: float = 0.5
     own_start: float = 0.3
     own_frames: float = 0.6
-    cold_share: float = 0.25
+    own_alone_share: float = 0.6
+    cold_share: float = 0.4
     no_anchor_share: float = 0.2
     no_previous_share: float = 0.15
     lr_muon: float = 1.5e-3
@@ -60,6 +67,7 @@ class TrainConfig:
     ema: float = 0.999
     clip_norm: float = 1.0
     worlds: int = 160
+    world_size: tuple[int, int] = (0, 0)
     refresh_every: int = 150
     compile: bool = True
     log_every: int = 20

@@ -21,8 +21,10 @@ from everframe.core.config import stable_hash
 from everframe.core.report import Report
 from everframe.core.rng import numpy_rng, stream_seed
 from everframe.data.batch import ClipBatch
+from everframe.train.augment import Damage, apply_damage
 from everframe.train.board import Board
 from everframe.train.config import TrainConfig
+from everframe.train.loss import clip_loss
 from everframe.train.noise import draw_noise
 from everframe.train.parallel import World, agree, average_gradients
 from everframe.train.state import TrainState
@@ -30,6 +32,8 @@ from everframe.train.step import loss_of, prepare, with_own_history
 from everframe.train.throughput import Throughput, forwards
 
 Draw = Callable[[int, int, int, tuple[int, int], np.random.Generator, torch.Generator], ClipBatch]
+RECOMPILE_LIMIT = 64
+"""Graphs of one function: blocks with and without history, with and without gradient, anchors."""
 OnSheet = Callable[[TrainState], None]
 
 
@@ -45,12 +49,30 @@ class Task:
     board: Board
 
 
-def compiled_parts() -> Parts:
-    """The parts of the forward, compiled; all blocks of a shape share one graph."""
-    return Parts(
-        embed=torch.compile(embed),
-        transformer_block=torch.compile(transformer_block),
-        head=torch.compile(head),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """What `compiled` replaces by faster versions of the same functions."""
+
+    parts: Parts
+    damage: Damage
+    loss: Callable[..., tuple[Tensor, dict[str, Tensor]]]
+
+
+EAGER = Fused(parts=PLAIN, damage=apply_damage, loss=clip_loss)
+
+
+def compiled() -> Fused:
+    """Forward, damage and loss, compiled; all blocks of a shape share one graph."""
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+    parts = Parts(
+        embed=torch.compile(embed, dynamic=False),
+        transformer_block=torch.compile(transformer_block, dynamic=False),
+        head=torch.compile(head, dynamic=False),
+    )
+    return Fused(
+        parts=parts,
+        damage=torch.compile(apply_damage, dynamic=False),
+        loss=torch.compile(clip_loss, dynamic=False),
     )
 
 
@@ -65,11 +87,14 @@ def clip_shape(step: int, progress: float, config: TrainConfig) -> tuple[int, in
     """(streams, frames, size) of a step."""
     if progress < config.image_share:
         return config.streams * config.frames // 2, 1, config.size
-    tail = progress > 1 - config.other_tail
-    if config.other_sizes and tail and step % config.other_every == 0:
-        size = config.other_sizes[(step // config.other_every) % len(config.other_sizes)]
-        ratio = config.size[0] * config.size[1] / (size[0] * size[1])
-        return max(1, round(config.streams * ratio)), config.frames, size
+    for sizes, every in (
+        (config.rare_sizes, config.rare_every),
+        (config.other_sizes, config.other_every),
+    ):
+        if sizes and step % every == every - 1:
+            size = sizes[(step // every) % len(sizes)]
+            ratio = config.size[0] * config.size[1] / (size[0] * size[1])
+            return max(1, round(config.streams * ratio)), config.frames, size
     return config.streams, config.frames, config.size
 
 
@@ -111,7 +136,7 @@ class _Trainer:
         self.start = (state.step, state.frames, time.monotonic())
         self.data_s: list[tuple[Any, Any, Any]] = []
         cuda = task.world.device.type == "cuda"
-        self.parts = compiled_parts() if cuda and task.config.compile else PLAIN
+        self.fused = compiled() if cuda and task.config.compile else EAGER
         self.autocast = torch.autocast(task.world.device.type, torch.bfloat16, enabled=cuda)
         name = torch.cuda.get_device_name(task.world.device) if cuda else "cpu"
         self.throughput = Throughput(spec=state.net.spec, device=name)
@@ -135,16 +160,16 @@ class _Trainer:
         marks = self._marks()
         batch = self.task.draw(s.step, streams, frames, size, rng, generator)
         self._mark(marks, 1)
-        inputs = prepare(batch, s.net.spec.patch, c, generator)
-        # other shapes run eagerly: compiling them would cost more than it saves
-        usual = (frames, size) == (c.frames, c.size)
-        s.net.parts = self.parts if usual else PLAIN
+        usual = frames == c.frames and size in (c.size, *c.other_sizes)
+        fused = self.fused if usual else EAGER
+        inputs = prepare(batch, s.net.spec.patch, c, generator, fused.damage)
+        s.net.parts = fused.parts
         tables = self._tables(size, s.net)
         with self.autocast:
             if frames > 1 and progress > c.own_start and rng.random() < c.own_share:
                 noise = draw_noise(batch.target, c.noise, generator)
-                inputs = with_own_history(s.net, inputs, noise, tables, c.own_frames, generator)
-            loss, terms = loss_of(s.net, inputs, tables, c.loss)
+                inputs = with_own_history(s.net, inputs, noise, tables, c, generator)
+            loss, terms = loss_of(s.net, inputs, tables, c.loss, fused.loss)
         loss.backward()
         average_gradients(s.params, world)
         norm = torch.nn.utils.clip_grad_norm_(s.params, c.clip_norm)

@@ -15,22 +15,27 @@ class NoiseConfig:
     """Shares of the signal level tau, and of noise that is constant along a stream.
 
     pure_share: of frames that remember something; they are made in one step, from tau = 0.
-    alone_pure_share: of frames without any memory (the first of a stream): there one step gives the
-    mean of all hidden states, so these frames are made in several steps and need all levels.
+    alone_pure_share: of frames without any memory (the first of a stream), `hidden_pure_share` of
+    those whose look has hidden state: there one step gives the mean of all states, so they are made
+    in several steps and need all levels.
     """
 
     pure_share: float = 0.65
-    alone_pure_share: float = 0.1
+    alone_pure_share: float = 0.5
+    hidden_pure_share: float = 0.1
     uniform_share: float = 0.1
     mean: float = -0.8
     deviation: float = 0.8
     fixed_share: float = 0.75
 
 
-def draw_levels(alone: Tensor, config: NoiseConfig, generator: torch.Generator) -> Tensor:
+def draw_levels(
+    alone: Tensor, hidden: Tensor, config: NoiseConfig, generator: torch.Generator
+) -> Tensor:
     """tau [B, T]: 0 (pure noise), uniform on 0..0.95, or logit-normal (JiT, arXiv 2511.13720).
 
-    `alone` [B, T] is 1 for frames without any memory.
+    `alone` [B, T] is 1 for frames without any memory, `hidden` [B, 1] for streams with hidden
+    state.
     """
     shape, device = alone.shape, alone.device
     choice = torch.rand(shape, device=device, generator=generator)
@@ -38,7 +43,8 @@ def draw_levels(alone: Tensor, config: NoiseConfig, generator: torch.Generator) 
     tau = torch.sigmoid(normal * config.deviation + config.mean)
     uniform = torch.rand(shape, device=device, generator=generator) * 0.95
     tau = torch.where(choice < config.uniform_share, uniform, tau)
-    pure = config.pure_share + alone * (config.alone_pure_share - config.pure_share)
+    first = config.alone_pure_share + hidden * (config.hidden_pure_share - config.alone_pure_share)
+    pure = config.pure_share + alone * (first - config.pure_share)
     return torch.where(choice > 1 - pure, torch.zeros_like(tau), tau)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,7 @@ from everframe.arch.positions import STEP_BASE
 from everframe.arch.spec import STEP_FEATURES
 from everframe.arch.torch_net import Net
 from everframe.data.batch import ClipBatch
-from everframe.train.augment import corrupt
+from everframe.train.augment import Damage, corrupt
 from everframe.train.config import TrainConfig
 from everframe.train.loss import LossConfig, clip_loss
 from everframe.train.noise import draw_levels, draw_noise, mix
@@ -28,6 +29,7 @@ class ClipInputs:
     states: Tensor
     mask: Tensor
     blend: Tensor
+    hidden: Tensor
 
 
 def torch_step_features(tau: Tensor) -> Tensor:
@@ -42,16 +44,20 @@ def torch_step_features(tau: Tensor) -> Tensor:
 
 
 def prepare(
-    batch: ClipBatch, patch: int, config: TrainConfig, generator: torch.Generator
+    batch: ClipBatch,
+    patch: int,
+    config: TrainConfig,
+    generator: torch.Generator,
+    damage: Damage | None = None,
 ) -> ClipInputs:
-    """Noise levels, damaged history, anchor and flags."""
+    """Noise levels, damaged history, anchor and flags. `damage` may be compiled."""
     b, t = batch.camera.shape[:2]
     device = batch.camera.device
 
     def draw(share: float, *shape: int) -> Tensor:
         return (torch.rand(shape, device=device, generator=generator) < share).float()
 
-    previous = corrupt(batch.before, patch, config.augment, generator).clamp(-1.5, 1.5)
+    previous = corrupt(batch.before, patch, config.augment, generator, damage).clamp(-1.5, 1.5)
     cold = draw(config.cold_share, b, 1)
     first = torch.zeros(1, t, device=device)
     first[:, 0] = 1
@@ -59,9 +65,10 @@ def prepare(
     steady = (batch.blend == batch.blend[:, :1]).all(1, keepdim=True).float()
     has_anchor = (1 - draw(config.no_anchor_share, b, 1)) * steady * (1 - cold * first)
     alone = (1 - has_previous) * (1 - has_anchor)
-    tau = draw_levels(alone, config.noise, generator)
+    hidden = batch.hidden[:, None].float()
+    tau = draw_levels(alone, hidden, config.noise, generator)
     noisy = mix(batch.target, draw_noise(batch.target, config.noise, generator), tau)
-    # a cold stream has its own first frame as the anchor; others a far moment of the same stream
+    # a cold stream has its own first frame as the anchor; others a far moment or another scene
     is_cold = cold[..., None, None]
     output = torch.where(is_cold > 0, batch.target[:, 0], batch.anchor_output)
     camera = torch.where(is_cold > 0, batch.camera[:, 0], batch.anchor_camera)
@@ -82,6 +89,7 @@ def prepare(
         states=batch.states,
         mask=batch.mask,
         blend=batch.blend,
+        hidden=hidden,
     )
 
 
@@ -103,29 +111,61 @@ def with_own_history(
     inputs: ClipInputs,
     noise: Tensor,
     tables: Tables[Tensor],
-    share: float,
+    config: TrainConfig,
     generator: torch.Generator,
 ) -> ClipInputs:
     """Replace a share of the remembered frames by the model's own one-step outputs (arXiv
     2512.15702).
 
+    Streams that begin alone (`own_alone_share` of those whose look the camera and the prompt
+    decide) make these outputs without any memory, as the first frame of a live stream is made, and
+    then remember nothing else: previous frames and anchor are own, the truth stays the truth.
+
     `noise` [B, T, 3, H, W] is what those outputs start from.
     """
     tau = torch.zeros_like(inputs.tau)
     frame = inputs.frame
-    cold = replace(frame, noisy=noise)
-    own = net(cold, codes_of(net, inputs), torch_step_features(tau), tables).float().clamp(-1, 1)
-    shifted = torch.cat([frame.previous[:, :1], own[:, :-1]], 1)
     b, t = tau.shape
-    pick = torch.rand((b, t, 1, 1, 1), device=tau.device, generator=generator) < share
-    previous = torch.where(pick, shifted, frame.previous)
-    return replace(inputs, frame=replace(frame, previous=previous))
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand((*shape, 1, 1, 1), device=tau.device, generator=generator)
+
+    alone = (draw(b, 1) < config.own_alone_share) & (inputs.hidden[..., None, None, None] == 0)
+    memory = 1 - alone.float()[..., 0]
+    first = replace(
+        frame,
+        noisy=noise,
+        anchor=frame.anchor * memory[..., None],  # the detail path reads its pixels, not its flag
+        has_previous=frame.has_previous * memory,
+        has_anchor=frame.has_anchor * memory,
+    )
+    own = net(first, codes_of(net, inputs), torch_step_features(tau), tables).float().clamp(-1, 1)
+    shifted = torch.cat([frame.previous[:, :1], own[:, :-1]], 1)
+    pick = (draw(b, t) < config.own_frames) | alone
+    anchor = torch.cat([own[:, :1], frame.camera[:, :1]], 2)
+    late = torch.ones_like(memory).expand(b, t, 1, 1).clone()
+    late[:, 0] = memory[:, 0]
+    has_anchor = frame.has_anchor * late
+    anchor = torch.where(alone, anchor, frame.anchor) * has_anchor[..., None]
+    return replace(
+        inputs,
+        frame=replace(
+            frame,
+            previous=torch.where(pick, shifted, frame.previous),
+            anchor=anchor,
+            has_previous=frame.has_previous * late,
+            has_anchor=has_anchor,
+        ),
+    )
 
 
 def loss_of(
-    net: Net, inputs: ClipInputs, tables: Tables[Tensor], config: LossConfig
+    net: Net,
+    inputs: ClipInputs,
+    tables: Tables[Tensor],
+    config: LossConfig,
+    loss: Callable[..., tuple[Tensor, dict[str, Tensor]]] = clip_loss,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and loss."""
-    return clip_loss(
-        estimate(net, inputs, tables), inputs.target, inputs.tau, net.spec.patch, config
-    )
+    """Forward and loss (`loss` may be a compiled `clip_loss`)."""
+    clean = estimate(net, inputs, tables)
+    return loss(clean, inputs.target, inputs.tau, net.spec.patch, config)

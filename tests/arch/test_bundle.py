@@ -124,3 +124,16 @@ def test_the_shipped_models_load() -> None:
     for name in bundled_models():
         bundle = Bundle.from_pretrained(name)
         assert all(np.isfinite(w).all() for w in bundle.weights.values()), name
+
+
+def test_a_bundle_of_format_1_is_read_with_no_absolute_positions(tmp_path: Path) -> None:
+    folder = BUNDLE.save_pretrained(tmp_path / "old", quantise=False)
+    header = json.loads((folder / SPEC_FILE).read_text())
+    (folder / SPEC_FILE).write_text(json.dumps({**header, "version": 1}))
+    stored = load_file(folder / WEIGHTS_FILE)
+    full = stored["embed.position"]
+    save_file({**stored, "embed.position": full[:, :20].copy()}, folder / WEIGHTS_FILE)
+    position = Bundle.from_pretrained(folder).weights["embed.position"]
+    assert position.shape == full.shape
+    assert not position[:, 20:].any()
+    np.testing.assert_array_equal(position[:, :20], full[:, :20].astype(np.float32))

@@ -38,9 +38,9 @@ def test_a_forward_over_a_clip(spec: Spec) -> None:
 
 
 def test_a_step_of_training_is_worth_three_forwards() -> None:
-    """A little less: the gradient of pixels is not wanted."""
+    """A little less: gradients of pixels and of the weights of `upsample` are not wanted."""
     mine = STREAMS * stream_flops(TINY, FRAMES, SIZE) * TRAINING_FORWARDS
-    assert mine == pytest.approx(counted_by_torch(TINY, training=True), rel=0.06)
+    assert 1 < mine / counted_by_torch(TINY, training=True) < 1.07
 
 
 def test_a_clip_of_one_frame_is_its_three_programs_without_the_past() -> None:

@@ -107,5 +107,9 @@ def test_position_tables() -> None:
     np.testing.assert_array_equal(cos[[0, 3], quarter:], cos[[0, 0], quarter:])  # same column
     assert cos[0, 0] != cos[3, 0]
     features = position_features(2, 3)
-    assert features.shape == (6, 20)
+    assert features.shape == (6, 44)
+    # the number of a patch does not depend on the size of the frame, its relative place does
+    larger = position_features(4, 5).reshape(4, 5, -1)[:2, :3].reshape(6, -1)
+    np.testing.assert_array_equal(features[:, 20:], larger[:, 20:])
+    assert not np.allclose(features[:, :20], larger[:, :20])
     np.testing.assert_allclose(features[0, :2], [-0.5, -2 / 3], rtol=1e-6)

@@ -11,6 +11,7 @@ from torch import Tensor
 from everframe.data.batch import ClipBatch
 from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage
+from everframe.data.looks.look import Look, State
 from everframe.data.mixture import Mixture, MixtureConfig
 from everframe.data.prompts import PromptBook, PromptLine
 from everframe.data.source import write_clip
@@ -123,7 +124,7 @@ def test_a_batch_has_the_stated_shapes_and_ranges(mixture: Mixture) -> None:
     assert batch.mask.shape == (10, 2, 16)
     assert batch.mask.dtype == torch.bool
     assert batch.blend.shape == (10, 3)
-    assert batch.hidden.tolist() == CATALOGUE.hidden[batch.label.numpy()].tolist()
+    assert batch.hidden.shape == (10,)
 
 
 def test_before_is_the_target_of_the_frame_before(mixture: Mixture) -> None:
@@ -148,10 +149,13 @@ def test_kinds_of_streams_lie_where_the_plan_says(mixture: Mixture) -> None:
     person = (labels >= CATALOGUE.first_person) & ~dressed
     assert dressed.tolist() == [False] * 8 + [True] * 2
     assert int(person.sum()) == 2
-    small = mixture.draw(
-        0, 4, 2, (32, 32), np.random.default_rng(0), torch.Generator().manual_seed(0)
-    )
-    assert int(small.label.max()) < CATALOGUE.first_dress  # the worlds are of another size
+
+    def of_size(size: tuple[int, int]) -> ClipBatch:
+        chance = np.random.default_rng(0), torch.Generator().manual_seed(0)
+        return mixture.draw(0, 4, 2, size, *chance)
+
+    assert int(of_size((32, 32)).label.max()) >= CATALOGUE.first_dress  # a window of the worlds
+    assert int(of_size((32, 96)).label.max()) < CATALOGUE.first_dress  # larger than the worlds
 
 
 def test_identity_streams_keep_the_camera(mixture: Mixture) -> None:
@@ -179,28 +183,38 @@ def test_blends_are_weights_and_only_of_two_looks(mixture: Mixture) -> None:
     assert constant > 0
 
 
+def invert(x: Tensor, _state: State) -> Tensor:
+    return 1 - x
+
+
+def black(x: Tensor, _state: State) -> Tensor:
+    return torch.zeros_like(x)
+
+
+def nothing(_b: int, _h: int, _w: int, _g: torch.Generator) -> State:
+    return {}
+
+
+INVERT = replace(CATALOGUE.flat[0], name="invert", kind="plain", apply=invert, draw=nothing)
+BLACK = replace(CATALOGUE.flat[1], name="black", kind="plain", apply=black, draw=nothing)
+
+
+def mixture_of(looks: list[Look], footage: Footage, config: MixtureConfig) -> Mixture:
+    """Of these looks only, at full strength."""
+    catalogue = Catalogue(looks)
+    lines = [line for line in catalogue.lines() if line.strength == 1.0]
+    book = PromptBook(lines, LengthEncoder(), CPU)
+    return Mixture(catalogue, book, footage, None, config, seed=0, device=CPU)
+
+
+ONLY_BLENDS = MixtureConfig(
+    leaves_share=0.0, person_share=0.0, identity_share=0.0, blend_share=1.0, group=1
+)
+
+
 def test_a_blend_lies_between_its_looks(mixture: Mixture) -> None:
     """With weight 1 the target is the second look; the first one's frames are gone."""
-
-    def invert(x: Tensor, _state: dict[str, Tensor]) -> Tensor:
-        return 1 - x
-
-    def black(x: Tensor, _state: dict[str, Tensor]) -> Tensor:
-        return torch.zeros_like(x)
-
-    def nothing(_b: int, _h: int, _w: int, _g: torch.Generator) -> dict[str, Tensor]:
-        return {}
-
-    flat = [replace(CATALOGUE.flat[0], name="invert", apply=invert, draw=nothing)]
-    flat.append(replace(CATALOGUE.flat[1], name="black", apply=black, draw=nothing))
-    catalogue = Catalogue(flat)
-    lines = [line for line in catalogue.lines() if line.strength == 1.0]
-    config = MixtureConfig(
-        leaves_share=0.0, person_share=0.0, identity_share=0.0, blend_share=1.0, group=1
-    )
-    book = PromptBook(lines, LengthEncoder(), CPU)
-    pair = Mixture(catalogue, book, mixture.footage, None, config, seed=0, device=CPU)
-    batch = draw(pair, streams=12)
+    batch = draw(mixture_of([INVERT, BLACK], mixture.footage, ONLY_BLENDS), streams=12)
     looks = {0: -batch.camera, 1: -torch.ones_like(batch.camera)}
     weight = batch.blend[:, :, None, None, None]
     blended = 0
@@ -210,3 +224,65 @@ def test_a_blend_lies_between_its_looks(mixture: Mixture) -> None:
         torch.testing.assert_close(batch.target[i], expected, atol=1e-5, rtol=1e-5)
         blended += int(float(weight[i].max()) > 0)
     assert blended >= 2
+
+
+def test_hidden_tells_whether_one_of_the_two_looks_has_a_state(mixture: Mixture) -> None:
+    looks = [INVERT, replace(BLACK, kind="hidden")]
+    batch = draw(mixture_of(looks, mixture.footage, ONLY_BLENDS), streams=24)
+    blended = batch.blend.amax(1) > 0
+    assert batch.hidden.tolist() == ((batch.label == 1) | blended).tolist()
+    kinds = set(zip(batch.label.tolist(), batch.hidden.tolist(), strict=True))
+    assert kinds == {(0, 0), (0, 1), (1, 1)}
+
+
+def test_foreign_anchors_show_another_scene_under_the_same_look_and_state(
+    mixture: Mixture,
+) -> None:
+    states: list[State] = []
+
+    def gain(b: int, _h: int, _w: int, g: torch.Generator) -> State:
+        states.append({"gain": torch.rand((b, 1, 1, 1, 1), generator=g)})
+        return states[-1]
+
+    def dim(x: Tensor, state: State) -> Tensor:
+        return x * state["gain"]
+
+    look = replace(BLACK, kind="hidden", draw=gain, apply=dim)
+    config = MixtureConfig(
+        leaves_share=0.4, person_share=0.0, identity_share=0.0, fade_share=0.0, blend_share=0.0
+    )
+    own, foreign = (
+        draw(mixture_of([look], mixture.footage, replace(config, foreign_share=share)))
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(states[0]["gain"], states[1]["gain"])
+    assert torch.equal(own.camera, foreign.camera)
+    assert torch.equal(own.target, foreign.target)
+    assert torch.equal(own.before, foreign.before)
+    assert torch.equal(foreign.anchor_camera, own.anchor_camera.roll(-1, 0))
+    apart = (foreign.anchor_camera - own.anchor_camera).abs().flatten(1).mean(1)
+    assert float(apart.min()) > 0.05
+    for batch in (own, foreign):  # 0..1 inside the looks, -1..1 in the batch
+        expected = dim((batch.anchor_camera[:, None] + 1) / 2, states[0])[:, 0] * 2 - 1
+        torch.testing.assert_close(batch.anchor_output, expected)
+
+
+def test_people_and_worlds_keep_their_own_anchors(mixture: Mixture) -> None:
+    own, foreign = (
+        draw(
+            Mixture(
+                CATALOGUE,
+                mixture.book,
+                mixture.footage,
+                mixture.worlds,
+                replace(mixture.config, foreign_share=share),
+                seed=0,
+                device=CPU,
+            )
+        )
+        for share in (0.0, 1.0)
+    )
+    moved = (own.anchor_camera != foreign.anchor_camera).flatten(1).any(1)
+    # of ten: three of footage and two of leaves, then two people, a world camera, two worlds
+    assert moved.tolist() == [True] * 5 + [False] * 5
+    assert torch.equal(own.camera, foreign.camera)

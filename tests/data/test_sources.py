@@ -189,13 +189,13 @@ def world_bank(step_by_step: bool, step: int) -> WorldBank:
 
 def test_the_world_bank_of_a_resumed_run_is_the_same() -> None:
     straight, resumed = world_bank(True, 20), world_bank(False, 20)
-    drawn = [bank.draw(4, 3, rng()) for bank in (straight, resumed)]
+    drawn = [bank.draw(4, 3, (16, 16), rng()) for bank in (straight, resumed)]
     assert drawn[0][0].shape == (4, 5, 3, 16, 16)
     for mine, theirs in zip(drawn[0][:2], drawn[1][:2], strict=True):
         assert torch.equal(mine, theirs)
     assert np.array_equal(drawn[0][2], drawn[1][2])
     straight.renew(30)
-    assert not torch.equal(straight.draw(4, 3, rng())[0], drawn[0][0])
+    assert not torch.equal(straight.draw(4, 3, (16, 16), rng())[0], drawn[0][0])
 
 
 def test_a_world_bank_of_short_clips_is_drawn_to_its_end() -> None:
@@ -203,8 +203,20 @@ def test_a_world_bank_of_short_clips_is_drawn_to_its_end() -> None:
         Worlds(16, 16, CPU), (16, 16), 1, seed=1, device=CPU, every=10, dresses=["autumn"], length=4
     )
     bank.renew(0)
-    source, target, dress = bank.draw(8, 3, rng())
+    source, target, dress = bank.draw(8, 3, (16, 16), rng())
     assert source.shape == target.shape == (8, 5, 3, 16, 16)
     assert len(set(dress)) == 1
     frames = {frame.numpy().tobytes() for frame in source[:, :-1].flatten(0, 1)}
     assert 1 < len(frames) <= 4
+
+
+def test_smaller_frames_are_windows_of_the_worlds() -> None:
+    bank = WorldBank(Worlds(32, 48, CPU), (32, 48), 1, seed=1, device=CPU, every=10, length=3)
+    bank.renew(0)
+    whole = bank.draw(1, 1, (32, 48), rng())[1][0, 1]
+    assert bank.holds((16, 48))
+    assert not bank.holds((48, 16))
+    part = bank.draw(1, 1, (16, 16), rng())[1][0, 1]
+    windows = whole.unfold(1, 16, 1).unfold(2, 16, 1)  # [3, y, x, 16, 16]
+    same = (windows == part[:, None, None]).flatten(3).all(-1).all(0)
+    assert bool(same.any())

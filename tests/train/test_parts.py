@@ -1,10 +1,12 @@
 """The parts of training, each against numbers computed by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from everframe.arch.torch_net import table_tensors
-from everframe.train.augment import AugmentConfig, corrupt
+from everframe.train.augment import AugmentConfig, apply_damage, corrupt
 from everframe.train.config import TrainConfig
 from everframe.train.loop import clip_shape, learning_rate
 from everframe.train.loss import LossConfig, clip_loss
@@ -53,11 +55,18 @@ def test_the_loss_averages_levels_per_frame() -> None:
 
 def test_shares_of_the_noise_levels() -> None:
     config = NoiseConfig(
-        pure_share=0.6, alone_pure_share=0.2, uniform_share=0.1, mean=-0.8, deviation=0.8
+        pure_share=0.6,
+        alone_pure_share=0.4,
+        hidden_pure_share=0.2,
+        uniform_share=0.1,
+        mean=-0.8,
+        deviation=0.8,
     )
-    lonely = draw_levels(torch.ones(200, 100), config, generator())
-    assert float((lonely == 0).float().mean()) == pytest.approx(0.2, abs=0.015)
-    tau = draw_levels(torch.zeros(200, 100), config, generator())
+    shown, hidden = torch.zeros(200, 1), torch.ones(200, 1)
+    for kind, share in ((shown, 0.4), (hidden, 0.2)):
+        lonely = draw_levels(torch.ones(200, 100), kind, config, generator())
+        assert float((lonely == 0).float().mean()) == pytest.approx(share, abs=0.015)
+    tau = draw_levels(torch.zeros(200, 100), hidden, config, generator())
     assert float(tau.min()) == 0
     assert float(tau.max()) < 1
     assert float((tau == 0).float().mean()) == pytest.approx(0.6, abs=0.015)
@@ -91,6 +100,16 @@ def test_a_share_of_the_remembered_frames_stays_clean(share: float) -> None:
     assert float(clean.float().mean()) == pytest.approx(share, abs=0.11)
     if share == 1.0:
         assert torch.equal(out, frames)
+
+
+def test_compiled_damage_is_the_damage() -> None:
+    """Random numbers are drawn outside of what is compiled, so they are the same ones."""
+    frames = torch.rand((6, 4, 3, 32, 48), generator=generator()) * 2 - 1
+    config = AugmentConfig(clean_share=0.1, swap_share=0.2, repeat_share=0.2)
+    fast = torch.compile(apply_damage, backend="aot_eager", dynamic=False)
+    eager = corrupt(frames, 16, config, generator(1))
+    assert not torch.allclose(eager, frames, atol=0.1)
+    torch.testing.assert_close(corrupt(frames, 16, config, generator(1), fast), eager)
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 192, 64), (1, 64, 256)], ids=str)
@@ -128,13 +147,21 @@ def test_the_learning_rate_warms_up_holds_and_falls() -> None:
 
 def test_shapes_of_the_steps_of_a_run() -> None:
     config = TrainConfig(
-        streams=8, frames=4, size=(64, 64), image_share=0.1, other_sizes=((64, 128), (32, 32))
+        streams=8,
+        frames=4,
+        size=(64, 64),
+        image_share=0.1,
+        other_sizes=((64, 128), (32, 32)),
+        other_every=2,
+        rare_sizes=((96, 96),),
+        rare_every=10,
     )
     assert clip_shape(0, 0.0, config) == (16, 1, (64, 64))
     assert clip_shape(4, 0.5, config) == (8, 4, (64, 64))
-    assert clip_shape(8, 0.9, config) == (4, 4, (64, 128))
-    assert clip_shape(12, 0.9, config) == (32, 4, (32, 32))
-    assert clip_shape(13, 0.9, config) == (8, 4, (64, 64))
+    assert clip_shape(1, 0.5, config) == (4, 4, (64, 128))
+    assert clip_shape(3, 0.5, config) == (32, 4, (32, 32))
+    assert clip_shape(9, 0.5, config) == (4, 4, (96, 96))
+    assert clip_shape(12, 0.9, config) == (8, 4, (64, 64))
 
 
 def test_what_the_network_sees_of_a_batch() -> None:
@@ -170,10 +197,52 @@ def test_own_history_replaces_remembered_frames_by_own_ones() -> None:
     inputs = prepare(batch, 16, CONFIG, g)
     tables = table_tensors(TINY, 32, 32, torch.device("cpu"))
     noise = torch.randn(batch.target.shape, generator=g)
-    own = with_own_history(state.net, inputs, noise, tables, 1.0, g)
+    every = replace(CONFIG, own_frames=1.0, own_alone_share=0.0)
+    own = with_own_history(state.net, inputs, noise, tables, every, g)
     assert torch.equal(own.frame.previous[:, 0], inputs.frame.previous[:, 0])
     # a new network gives the camera back
     expected = batch.camera[:, :-1].clamp(-1, 1)
     torch.testing.assert_close(own.frame.previous[:, 1:], expected, atol=1e-4, rtol=1e-4)
-    none = with_own_history(state.net, inputs, noise, tables, 0.0, g)
+    none = with_own_history(state.net, inputs, noise, tables, replace(every, own_frames=0.0), g)
     assert torch.equal(none.frame.previous, inputs.frame.previous)
+
+
+def test_streams_that_begin_alone_remember_only_what_was_made_without_memory() -> None:
+    state, g = toy_state(), generator()
+    batch = toy_batch(4, 3, (32, 32), g)
+    batch.hidden[:2] = 1  # their state could not be told without memory: they keep the truth
+    batch.hidden[2:] = 0
+    inputs = prepare(batch, 16, replace(CONFIG, cold_share=0.0, no_anchor_share=0.0), g)
+    tables = table_tensors(TINY, 32, 32, torch.device("cpu"))
+    noise = torch.randn(batch.target.shape, generator=g)
+    config = replace(CONFIG, own_frames=0.0, own_alone_share=1.0)
+    own = with_own_history(state.net, inputs, noise, tables, config, g).frame
+    assert torch.equal(own.previous[:2], inputs.frame.previous[:2])
+    assert torch.equal(own.anchor[:2], inputs.frame.anchor[:2])
+    camera = batch.camera.clamp(-1, 1)  # what a new network returns
+    torch.testing.assert_close(own.previous[2:, 1:], camera[2:, :-1], atol=1e-4, rtol=1e-4)
+    first = torch.cat([camera[2:, 0], batch.camera[2:, 0]], 1)
+    torch.testing.assert_close(own.anchor[2:, 1], first, atol=1e-4, rtol=1e-4)
+    assert float(own.has_previous[2:, 0].max()) == float(own.has_anchor[2:, 0].max()) == 0
+    assert torch.equal(own.has_previous[:, 1:], inputs.frame.has_previous[:, 1:])
+
+
+def test_what_begins_alone_does_not_see_the_true_anchor() -> None:
+    state, g = toy_state(), generator()
+    with torch.no_grad():  # weights that read every input
+        for value in state.net.values:
+            value.add_(torch.randn(value.shape, generator=g) * 0.1)
+    batch = toy_batch(4, 3, (32, 32), g)
+    batch.hidden[:2], batch.hidden[2:] = 1, 0
+    inputs = prepare(batch, 16, replace(CONFIG, cold_share=0.0, no_anchor_share=0.0), g)
+    other = replace(inputs, frame=replace(inputs.frame, anchor=inputs.frame.anchor.flip(-1)))
+    tables = table_tensors(TINY, 32, 32, torch.device("cpu"))
+    noise = torch.randn(batch.target.shape, generator=g)
+    config = replace(CONFIG, own_frames=1.0, own_alone_share=1.0)
+    one, two = (
+        with_own_history(state.net, x, noise, tables, config, generator()).frame
+        for x in (inputs, other)
+    )
+    assert torch.equal(one.previous[2:, 1:], two.previous[2:, 1:])
+    assert torch.equal(one.anchor[2:], two.anchor[2:])
+    assert not torch.equal(one.previous[:2, 1:], two.previous[:2, 1:])
