@@ -26,6 +26,9 @@ def rope_angles(spec: Spec, rows: int, cols: int) -> tuple[Array, Array]:
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
+OCTAVES = 4
+NATIVE_PATCHES = 16
+"""Patches a side of the native frame, 256 pixels; the last octave is counted in such frames."""
 PATTERN_PERIODS = (3, 5, 7, 9, 16, 64)
 """Patches after which an absolute feature repeats. A pattern with a period of p pixels looks the
 same again after p / gcd(p, patch) patches: odd numbers tell its phase at every frame size.
@@ -40,7 +43,9 @@ def position_features(rows: int, cols: int) -> Array:
     y = (row + 0.5) / rows * 2 - 1
     x = (col + 0.5) / cols * 2 - 1
     columns = [y, x, y * y, x * x]
-    for octave in range(4):
+    for octave in range(OCTAVES):
+        if octave == OCTAVES - 1:  # repeats after four patches: it serves patterns, not places
+            y, x = ((number + 0.5) / NATIVE_PATCHES * 2 - 1 for number in (row, col))
         angle = np.pi * 2.0**octave / 2
         columns += [np.sin(angle * y), np.cos(angle * y), np.sin(angle * x), np.cos(angle * x)]
     for period in PATTERN_PERIODS:

@@ -51,21 +51,21 @@ class Control:
 
     prompts: texts with weights that add to 1; strength: 0 (camera) to 1 (full restyle);
     seed: of the stream's noise; steps: denoising steps per frame; first_steps: of the first frame
-    and the first after a prompt change.
+    and the first after a prompt change, 0: as the look needs.
     """
 
     prompts: WeightedPrompts
     strength: float = 1.0
     seed: int = 0
     steps: int = 1
-    first_steps: int = 8
+    first_steps: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values out of range, naming the range."""
         if not 0 <= self.strength <= 1:
             raise UserError(f"strength is {self.strength}; it must be between 0 and 1")
         for name, value in (("steps", self.steps), ("first_steps", self.first_steps)):
-            if value not in STEP_CHOICES:
+            if value not in STEP_CHOICES and not (name == "first_steps" and value == 0):
                 choices = ", ".join(map(str, STEP_CHOICES))
                 raise UserError(f"{name} is {value}; choose one of {choices}")
         if not 0 <= self.seed < 2**63:

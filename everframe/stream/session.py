@@ -6,7 +6,7 @@ File processing, evaluation and live serving all drive this class.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -18,8 +18,10 @@ from everframe.arch.bundle import Bundle
 from everframe.arch.history import History
 from everframe.core.errors import UserError
 from everframe.core.rng import numpy_rng
+from everframe.diffusion.rollout import FIRST_STEPS
 from everframe.runtime.engine import Engine, PreparedSteps, open_engine
 from everframe.stream.control import Control, WeightedPrompts, weighted_prompts
+from everframe.stream.opening import Opening, Openings
 from everframe.text.encoder import TextEncoder
 
 Frame = NDArray[np.uint8]
@@ -59,9 +61,17 @@ class Session:
     >>> out = session.step(frame)          # uint8 [H, W, 3] RGB in and out
     """
 
-    def __init__(self, engine: Engine[Any], control: Control, *, model: str = "") -> None:
-        """Start a stream on an open engine."""
+    def __init__(
+        self,
+        engine: Engine[Any],
+        control: Control,
+        *,
+        model: str = "",
+        looks: Collection[str] = (),
+    ) -> None:
+        """Start a stream on an open engine; `looks`: names of those the model was trained on."""
         self._engine, self._control, self._model = engine, control, model
+        self._looks = frozenset(looks)
         self._encoder = TextEncoder.load()
         self._codes: dict[str, Array] = {}
         self._code = self._code_of(control.prompts)
@@ -85,7 +95,7 @@ class Session:
         strength: float = 1.0,
         seed: int = 0,
         steps: int = 1,
-        first_steps: int = 8,
+        first_steps: int = 0,
     ) -> Self:
         """Open a bundled model or a bundle folder.
 
@@ -98,7 +108,8 @@ class Session:
             strength: 0 (camera) to 1.
             seed: noise of the stream; same seed and input, same output.
             steps: 1, 2, 4 or 8 denoising steps per frame.
-            first_steps: of the first frame and the first after a prompt change.
+            first_steps: of the first frame and the first after a prompt change; 0: as the look
+                needs (`stream.opening`).
 
         Raises:
             UserError: anything of this is not possible; the message names the fix.
@@ -108,11 +119,12 @@ class Session:
             strength=strength,
             seed=seed,
             steps=steps,
-            first_steps=max(first_steps, steps),
+            first_steps=first_steps and max(first_steps, steps),
         )
         bundle = Bundle.from_pretrained(model)
         opened = open_engine(engine, bundle, height=height, width=width, precision=precision)
-        return cls(opened, control, model=Path(model).name)
+        looks = [str(look["name"]) for look in bundle.looks]
+        return cls(opened, control, model=Path(model).name, looks=looks)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -134,10 +146,12 @@ class Session:
         begin = time.perf_counter()
         engine = self._engine
         camera = engine.to_engine(frame)
-        steps = self._control.steps if self._history.has_previous else self._control.first_steps
+        before, steps, begun = self._history, self._control.steps, self._history.has_anchor
+        if not before.has_previous:
+            before, steps = self._opened(before)
         prepared = self._tables(steps)
-        made, history = engine.step(self._history, camera, self._noise, prepared)
-        if not history.has_anchor and self._fade is None:
+        made, history = engine.step(before, camera, self._noise, prepared)
+        if not begun and self._fade is None:
             # a copy: the caller may fill the array of `frame` again
             history = history.anchored(output=made, camera=engine.to_engine(frame.copy()))
         self._history = history
@@ -184,7 +198,7 @@ class Session:
             strength=now.strength if strength is None else strength,
             seed=now.seed if seed is None else seed,
             steps=now.steps if steps is None else steps,
-            first_steps=max(now.first_steps, steps or 1),
+            first_steps=now.first_steps and max(now.first_steps, steps or 1),
         )
         if control.prompts != now.prompts:
             code = self._code_of(control.prompts)
@@ -311,6 +325,21 @@ class Session:
             return self._code
         share = np.float32(fade.done / fade.frames)
         return fade.source + share * (self._code - fade.source)
+
+    def _opened(self, history: History[Any]) -> tuple[History[Any], int]:
+        """Memory and steps of a first frame: the exemplar of its look as anchor, if it has one."""
+        control, opening = self._control, Opening()
+        if len(control.prompts) == 1 and not control.first_steps:
+            pooled = self._encoder.encode(control.prompts[0][0]).pooled
+            opening = Openings.load().of(pooled, control.seed, *self.size)
+        if opening.look not in self._looks:
+            return history, control.first_steps or max(FIRST_STEPS, control.steps)
+        if opening.exemplar is not None and not history.has_anchor:
+            to_engine, pair = self._engine.to_engine, opening.exemplar
+            history = history.anchored(output=to_engine(pair.output), camera=to_engine(pair.camera))
+        elif opening.kind == "hidden":
+            return history, max(FIRST_STEPS, control.steps)
+        return history, control.steps
 
     def _tables(self, steps: int) -> PreparedSteps[Any]:
         fade = self._fade

@@ -1,0 +1,70 @@
+"""Make the exemplars that streams open with (`stream.opening`).
+
+    python -m everframe.recipes.exemplars
+
+For each look with hidden state a few results over frames of the training footage, each with another
+state; and for every look the mean text vector of its training prompts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from everframe.core.rng import stream_seed
+from everframe.data.catalogue import Catalogue
+from everframe.data.held_out import clip_path
+from everframe.data.source import read_clip
+from everframe.recipes.configs import pocket
+from everframe.stream.opening import CAMERAS_FILE, CODES_FILE, FOLDER, LOOKS_FILE, SIDE
+from everframe.text.encoder import TextEncoder
+
+SCENES = (("asl_help", 30), ("fruit-and-vegetable-detection", 60), ("asl_again", 20))
+"""Clips of the training footage and the frame taken from each."""
+QUALITY = 88
+
+
+def write_exemplars(footage: Path, folder: Path) -> None:
+    """Write pictures, names and text vectors to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    catalogue, encoder = Catalogue(), TextEncoder.load()
+    frames: list[Tensor] = []
+    for name, index in SCENES:
+        clip = read_clip(clip_path(footage, name), height=SIDE, width=SIDE, limit=index + 1)
+        frames.append(torch.from_numpy(clip[-1]).movedim(-1, 0).float() / 255)
+    camera = torch.stack(frames)[:, None]
+    _save(camera, folder / CAMERAS_FILE)
+    for look in catalogue.flat:
+        if look.kind == "hidden":
+            seed = stream_seed(0, f"exemplar/{look.name}")
+            state = look.draw(len(camera), SIDE, SIDE, torch.Generator().manual_seed(seed))
+            _save(look.apply(camera, state), folder / f"{look.name}.webp")
+    looks = zip(catalogue.names, catalogue.kinds, strict=True)
+    lines = ",\n".join(json.dumps({"name": name, "kind": kind}) for name, kind in looks)
+    (folder / LOOKS_FILE).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    codes = [
+        np.mean([_unit(encoder.encode(x).pooled) for x in catalogue.prompts(label)], axis=0)
+        for label in range(len(catalogue.names))
+    ]
+    save_file(
+        {"codes": np.stack([_unit(c) for c in codes]).astype(np.float16)}, folder / CODES_FILE
+    )
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+def _save(pictures: Tensor, path: Path) -> None:
+    rows = (pictures[:, 0].clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, -1).numpy()
+    Image.fromarray(np.concatenate(list(rows), 1)).save(path, quality=QUALITY, method=6)
+
+
+if __name__ == "__main__":
+    write_exemplars(Path(pocket().footage), FOLDER)
