@@ -45,8 +45,11 @@ def write_exemplars(footage: Path, folder: Path) -> None:
             seed = stream_seed(0, f"exemplar/{look.name}")
             state = look.draw(len(camera), SIDE, SIDE, torch.Generator().manual_seed(seed))
             _save(look.apply(camera, state), folder / f"{look.name}.webp")
-    looks = zip(catalogue.names, catalogue.kinds, strict=True)
-    lines = ",\n".join(json.dumps({"name": name, "kind": kind}) for name, kind in looks)
+    looks = [
+        {"name": name, "kind": kind, "whole": label < catalogue.first_person}
+        for label, (name, kind) in enumerate(zip(catalogue.names, catalogue.kinds, strict=True))
+    ]
+    lines = ",\n".join(json.dumps(look) for look in looks)
     (folder / LOOKS_FILE).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     codes = [
         np.mean([_unit(encoder.encode(x).pooled) for x in catalogue.prompts(label)], axis=0)

@@ -28,15 +28,15 @@ SIDE = 256
 HERO = (
     ("asl_book", "pencil sketch"),
     ("asl_book", "cartoon"),
-    ("asl_book", "cyberpunk"),
+    ("asl_book", "mosaic of small tiles"),
     ("head-pose-face-detection-female", "turn me into a hologram"),
     ("head-pose-face-detection-female", "ballpoint pen drawing"),
-    ("head-pose-face-detection-female", "pop art"),
+    ("head-pose-face-detection-female", "stained glass window"),
     ("head-pose-face-detection-female", "golden statue"),
 )
 CLIPS = (
     ("asl_book", "pencil sketch", "pencil"),
-    ("asl_walk", "turn me into a hologram", "hologram"),
+    ("asl_walk", "stained glass window", "stained_glass"),
     ("asl_walk", "cartoon", "cartoon"),
 )
 

@@ -30,6 +30,11 @@ FOLDER = Path(__file__).with_name("exemplars")
 LOOKS_FILE, CODES_FILE, CAMERAS_FILE = "looks.json", "codes.safetensors", "cameras.webp"
 SIDE = 256
 """Height and width of a stored picture; a file holds several of them side by side."""
+WHOLE_BONUS = 0.03
+"""Added to the cosine of looks of the whole picture: words such as "moonlight" name one of these
+and a dress of rendered worlds, and cameras are more frequent than renders. Held-out paraphrases
+find their look in 87 % of the cases with it, 86 % without (whole picture: 92 %, 87 %).
+"""
 SIMILAR = 0.45
 """Least cosine of a prompt and the look that it is taken for. Of the held-out paraphrases of looks
 with an exemplar 92 % find their own at this value and 1 % a wrong one; 3 % of those of other looks
@@ -58,10 +63,17 @@ class Openings:
     """The looks a model was trained on, found by the meaning of a prompt."""
 
     def __init__(
-        self, folder: Path, looks: list[tuple[str, str]], codes: NDArray[np.float32]
+        self,
+        folder: Path,
+        looks: list[tuple[str, str]],
+        codes: NDArray[np.float32],
+        whole: NDArray[np.bool_],
     ) -> None:
-        """Names and kinds of the looks, and a unit vector [n, 384] for each."""
+        """Names and kinds of the looks, a unit vector [n, 384] for each, and which are of the whole
+        picture [n].
+        """
         self._folder, self._looks, self._codes = folder, looks, codes
+        self._bonus = WHOLE_BONUS * whole
 
     @staticmethod
     @cache
@@ -74,20 +86,23 @@ class Openings:
         try:
             looks = json.loads((folder / LOOKS_FILE).read_text(encoding="utf-8"))
             pairs = [(str(look["name"]), str(look["kind"])) for look in looks]
+            whole = np.array([bool(look["whole"]) for look in looks])
             codes = load_file(folder / CODES_FILE)["codes"].astype(np.float32)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise _damaged(folder, error) from None
-        return Openings(folder, pairs, codes)
+        return Openings(folder, pairs, codes, whole)
+
+    def nearest(self, pooled: NDArray[np.float32]) -> tuple[str, str]:
+        """Name and kind of the look nearest to a text vector [384]; empty if none is near."""
+        similar = self._codes @ (pooled / max(float(np.linalg.norm(pooled)), 1e-9)) + self._bonus
+        best = int(similar.argmax())
+        return self._looks[best] if similar[best] >= SIMILAR else ("", "")
 
     def of(self, pooled: NDArray[np.float32], seed: int, height: int, width: int) -> Opening:
         """The opening of a prompt with the text vector `pooled` [384]; `seed` chooses among the
         exemplars and their mirror images.
         """
-        similar = self._codes @ (pooled / max(float(np.linalg.norm(pooled)), 1e-9))
-        best = int(similar.argmax())
-        if similar[best] < SIMILAR:
-            return Opening()
-        name, kind = self._looks[best]
+        name, kind = self.nearest(pooled)
         path = self._folder / f"{name}.webp"
         exemplar = None
         if kind == "hidden" and path.exists():

@@ -6,7 +6,7 @@ File processing, evaluation and live serving all drive this class.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,8 @@ Array = NDArray[Any]
 TIMINGS_KEPT = 4096
 STATE_VERSION = 1
 LINE = 256
+PULL = 0.7
+"""How far the code of a prompt that the model was not trained on moves to the nearest look's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,11 @@ class Session:
         control: Control,
         *,
         model: str = "",
-        looks: Collection[str] = (),
+        looks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Start a stream on an open engine; `looks`: names of those the model was trained on."""
+        """Start a stream on an open engine; `looks`: training prompts of each, plainest first."""
         self._engine, self._control, self._model = engine, control, model
-        self._looks = frozenset(looks)
+        self._looks = dict(looks or {})
         self._encoder = TextEncoder.load()
         self._codes: dict[str, Array] = {}
         self._code = self._code_of(control.prompts)
@@ -123,7 +125,7 @@ class Session:
         )
         bundle = Bundle.from_pretrained(model)
         opened = open_engine(engine, bundle, height=height, width=width, precision=precision)
-        looks = [str(look["name"]) for look in bundle.looks]
+        looks = {str(look["name"]): list(look["prompts"]) for look in bundle.looks}
         return cls(opened, control, model=Path(model).name, looks=looks)
 
     @property
@@ -309,15 +311,24 @@ class Session:
     def _code_of(self, prompts: WeightedPrompts) -> Array:
         code: Array | None = None
         for text, weight in prompts:
-            if text not in self._codes:
-                tokens = self._encoder.encode(text)
-                if len(self._codes) >= LINE:
-                    self._codes.clear()
-                self._codes[text] = self._engine.encode_prompt(tokens.states, tokens.mask)
-            part = self._codes[text] * np.float32(weight)
+            part = self._code_of_text(text) * np.float32(weight)
             code = part if code is None else code + part
         assert code is not None
         return code
+
+    def _code_of_text(self, text: str) -> Array:
+        if text not in self._codes:
+            tokens = self._encoder.encode(text)
+            code = self._engine.encode_prompt(tokens.states, tokens.mask)
+            known = self._looks.get(Openings.load().nearest(tokens.pooled)[0], ())
+            if known and text.lower() not in (prompt.lower() for prompt in known):
+                plain = self._encoder.encode(known[0])
+                near = self._engine.encode_prompt(plain.states, plain.mask)
+                code = code + np.float32(PULL) * (near - code)
+            if len(self._codes) >= LINE:
+                self._codes.clear()
+            self._codes[text] = code
+        return self._codes[text]
 
     def _present_code(self) -> Array:
         fade = self._fade

@@ -122,3 +122,23 @@ def test_the_stored_pictures_are_whole() -> None:
         with Image.open(path) as sheet:
             assert sheet.height == SIDE
             assert sheet.width == 3 * SIDE
+
+
+def test_an_unknown_wording_moves_to_the_nearest_look_and_a_known_one_stays() -> None:
+    camera = frames(1)[0]
+
+    def first(prompt: str, *, pull: bool) -> np.ndarray:
+        session = Session.from_pretrained("pocket", prompt="x", height=64, width=64)
+        if not pull:
+            session = Session(session._engine, session.control)  # knows no looks
+        session.update(prompt=prompt)
+        session.reset()
+        return session.step(camera)
+
+    known, near = "pencil sketch", "a sketch drawn by pencil on white paper"
+    target = first(known, pull=True).astype(float)
+    with_pull, without = (
+        np.abs(first(near, pull=pull).astype(float) - target).mean() for pull in (True, False)
+    )
+    assert with_pull < without
+    assert with_pull > 0
