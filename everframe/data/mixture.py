@@ -32,6 +32,7 @@ class MixtureConfig:
     room_share: of the person streams, how many are set into the rooms of other clips.
     foreign_share: of the footage and leaves streams, how many have their anchor in another scene,
         under the same look and hidden state: an anchor tells the look, not what is seen.
+    wording_share: of the streams of one look, how many mix two of its paraphrases.
     pairs_share: own pairs (the other shares are then of the rest); 0 with pairs given: half.
     group: streams that share a look in one batch (fewer, larger operator calls).
     hard_looks: names of looks drawn `hard_factor` times as often.
@@ -46,6 +47,7 @@ class MixtureConfig:
     identity_share: float = 0.05
     fade_share: float = 0.12
     blend_share: float = 0.08
+    wording_share: float = 0.5
     pairs_share: float = 0.0
     group: int = 6
     hard_looks: tuple[str, ...] = field(default=())
@@ -134,7 +136,9 @@ class Mixture:
             weight = self._to(blend[moving])[:, :, None, None, None]
             before = target[self._to(moving)]
             target[self._to(moving)] = before + weight * (restyled - before)
-        return self._batch(camera, target, (labels, second), (rows, rows_b), blend)
+        one_look = (labels == second) & (labels != self.catalogue.own_pairs)
+        wording = self._mixed_wordings(blend, rows, rows_b, one_look, rng)
+        return self._batch(camera, target, (labels, second), (rows, rows_b), wording)
 
     def _batch(
         self,
@@ -267,6 +271,22 @@ class Mixture:
                 look = cat.flat[label]
                 state = look.draw(len(where), height, width, generator)
                 target[index] = look.apply(frames, state).to(target.dtype)
+
+    def _mixed_wordings(
+        self,
+        blend: np.ndarray,
+        rows: np.ndarray,
+        rows_b: np.ndarray,
+        one_look: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """`blend` with any mixture of two paraphrases where both mean the same, so that codes
+        between known wordings mean the look, too.
+        """
+        same = one_look & (self.book.strengths(rows) == self.book.strengths(rows_b))
+        same &= ~blend.any(1) & (rng.random(len(rows)) < self.config.wording_share)
+        weight = rng.random((len(rows), 1)).astype(np.float32)
+        return np.where(same[:, None], weight, blend)
 
     def _second_looks(
         self, labels: np.ndarray, limit: int, frames: int, rng: np.random.Generator

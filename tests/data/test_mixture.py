@@ -56,6 +56,7 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Mixture:
         world_camera_share=0.1,
         fade_share=0.4,
         blend_share=0.3,
+        wording_share=0.0,
         group=2,
     )
     return Mixture(CATALOGUE, book, Footage(folder, (), CPU), worlds, config, seed=0, device=CPU)
@@ -208,7 +209,12 @@ def mixture_of(looks: list[Look], footage: Footage, config: MixtureConfig) -> Mi
 
 
 ONLY_BLENDS = MixtureConfig(
-    leaves_share=0.0, person_share=0.0, identity_share=0.0, blend_share=1.0, group=1
+    leaves_share=0.0,
+    person_share=0.0,
+    identity_share=0.0,
+    blend_share=1.0,
+    wording_share=0.0,
+    group=1,
 )
 
 
@@ -286,3 +292,18 @@ def test_people_and_worlds_keep_their_own_anchors(mixture: Mixture) -> None:
     # of ten: three of footage and two of leaves, then two people, a world camera, two worlds
     assert moved.tolist() == [True] * 5 + [False] * 5
     assert torch.equal(own.camera, foreign.camera)
+
+
+def test_paraphrases_of_one_look_are_mixed_and_the_target_stays(mixture: Mixture) -> None:
+    config = replace(mixture.config, fade_share=0.0, blend_share=0.0)
+    parts = (CATALOGUE, mixture.book, mixture.footage, mixture.worlds)
+    one, mixed = (
+        draw(Mixture(*parts, replace(config, wording_share=share), seed=0, device=CPU), streams=40)
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(one.target, mixed.target)
+    assert torch.equal(one.states, mixed.states)
+    assert not one.blend.any()
+    share = (mixed.blend > 0).any(1).float().mean()
+    assert 0.3 < float(share) < 1  # those of unequal strength are left alone
+    assert torch.equal(mixed.blend, mixed.blend[:, :1].expand_as(mixed.blend))
