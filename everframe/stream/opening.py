@@ -92,17 +92,17 @@ class Openings:
             raise _damaged(folder, error) from None
         return Openings(folder, pairs, codes, whole)
 
-    def nearest(self, pooled: NDArray[np.float32]) -> tuple[str, str]:
-        """Name and kind of the look nearest to a text vector [384]; empty if none is near."""
+    def nearest(self, pooled: NDArray[np.float32]) -> str:
+        """Name of the look nearest to a text vector [384]; empty if none is near."""
         similar = self._codes @ (pooled / max(float(np.linalg.norm(pooled)), 1e-9)) + self._bonus
         best = int(similar.argmax())
-        return self._looks[best] if similar[best] >= SIMILAR else ("", "")
+        return self._looks[best][0] if similar[best] >= SIMILAR else ""
 
-    def of(self, pooled: NDArray[np.float32], seed: int, height: int, width: int) -> Opening:
-        """The opening of a prompt with the text vector `pooled` [384]; `seed` chooses among the
-        exemplars and their mirror images.
-        """
-        name, kind = self.nearest(pooled)
+    def of(self, name: str, seed: int, height: int, width: int) -> Opening:
+        """The opening of a look; `seed` chooses among the exemplars and their mirror images."""
+        kind = dict(self._looks).get(name, "")
+        if not kind:
+            return Opening()
         path = self._folder / f"{name}.webp"
         exemplar = None
         if kind == "hidden" and path.exists():

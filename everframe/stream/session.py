@@ -74,6 +74,7 @@ class Session:
         """Start a stream on an open engine; `looks`: training prompts of each, plainest first."""
         self._engine, self._control, self._model = engine, control, model
         self._looks = dict(looks or {})
+        self._wordings = {p.lower(): look for look, known in self._looks.items() for p in known}
         self._encoder = TextEncoder.load()
         self._codes: dict[str, Array] = {}
         self._code = self._code_of(control.prompts)
@@ -320,8 +321,8 @@ class Session:
         if text not in self._codes:
             tokens = self._encoder.encode(text)
             code = self._engine.encode_prompt(tokens.states, tokens.mask)
-            known = self._looks.get(Openings.load().nearest(tokens.pooled)[0], ())
-            if known and text.lower() not in (prompt.lower() for prompt in known):
+            known = self._looks.get(self._look_of(text), ())
+            if known and text.lower() not in self._wordings:
                 plain = self._encoder.encode(known[0])
                 near = self._engine.encode_prompt(plain.states, plain.mask)
                 code = code + np.float32(PULL) * (near - code)
@@ -329,6 +330,16 @@ class Session:
                 self._codes.clear()
             self._codes[text] = code
         return self._codes[text]
+
+    def _look_of(self, text: str) -> str:
+        """The look that was trained under these very words, or else the nearest one that the model
+        knows; empty if none is near.
+        """
+        exact = self._wordings.get(text.lower())
+        if exact or not self._looks:
+            return exact or ""
+        look = Openings.load().nearest(self._encoder.encode(text).pooled)
+        return look if look in self._looks else ""
 
     def _present_code(self) -> Array:
         fade = self._fade
@@ -341,9 +352,9 @@ class Session:
         """Memory and steps of a first frame: the exemplar of its look as anchor, if it has one."""
         control, opening = self._control, Opening()
         if len(control.prompts) == 1 and not control.first_steps:
-            pooled = self._encoder.encode(control.prompts[0][0]).pooled
-            opening = Openings.load().of(pooled, control.seed, *self.size)
-        if opening.look not in self._looks:
+            look = self._look_of(control.prompts[0][0])
+            opening = Openings.load().of(look, control.seed, *self.size)
+        if not opening.look:
             return history, control.first_steps or max(FIRST_STEPS, control.steps)
         if opening.exemplar is not None and not history.has_anchor:
             to_engine, pair = self._engine.to_engine, opening.exemplar

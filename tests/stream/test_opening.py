@@ -16,7 +16,8 @@ ENCODER = TextEncoder.load()
 
 
 def opening(prompt: str, seed: int = 0, folder: Path = FOLDER) -> Opening:
-    return Openings.load(folder).of(ENCODER.encode(prompt).pooled, seed, 64, 96)
+    openings = Openings.load(folder)
+    return openings.of(openings.nearest(ENCODER.encode(prompt).pooled), seed, 64, 96)
 
 
 def test_a_prompt_finds_its_look() -> None:
@@ -142,3 +143,11 @@ def test_an_unknown_wording_moves_to_the_nearest_look_and_a_known_one_stays() ->
     )
     assert with_pull < without
     assert with_pull > 0
+
+
+def test_every_training_prompt_is_taken_for_its_own_look() -> None:
+    session = Session.from_pretrained("pocket", prompt="x", height=64, width=64)
+    looks = Bundle.from_pretrained("pocket").looks
+    pairs = [(prompt, look["name"]) for look in looks for prompt in look["prompts"]]
+    assert [p for p, name in pairs if session._look_of(p) != name] == []
+    assert session._look_of("Golden Hour") == "golden_hour"  # nearest by meaning: a gold statue
