@@ -34,8 +34,9 @@ UNEVEN = Spec(
     noisy_rank=8,
     anchor_rank=8,
     detail_channels=8,
+    detail_depth=3,
 )
-"""Heads, feed-forward width and history differ from block to block."""
+"""Heads, feed-forward width and history differ from block to block; a deep detail path."""
 HEIGHT, WIDTH = 32, 48
 
 

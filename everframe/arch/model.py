@@ -42,7 +42,7 @@ class Control(Generic[V]):
     """What depends on (step, prompt) only. Computed when one of them changes, never per frame.
 
     modulation: per block [..., 1, 6 D]; prompt_k, prompt_v: per block [..., H, P, K];
-    output: [..., 1, 2 D]; detail: [..., 1, 4 C].
+    output: [..., 1, 2 D]; detail: [..., 1, 2 (1 + detail_depth) C].
     """
 
     modulation: tuple[V, ...]
@@ -228,12 +228,18 @@ def head(
     anchor = ops.space_to_depth(frame.anchor, DETAIL_STRIDE)
     steer = ops.to_map(control.detail, 1, 1)
     u = ops.conv3x3(ops.concat([camera, patches, anchor], -3), d["conv_in"])
-    local_gain, local_shift, gain_1, shift_1, gain_2, shift_2 = (
-        ops.take(s, -3, i * channels, (i + 1) * channels)
-        for s, i in ((local, 0), (local, 1), (steer, 0), (steer, 1), (steer, 2), (steer, 3))
+    local_gain, local_shift = (
+        ops.take(local, -3, i * channels, (i + 1) * channels) for i in range(2)
     )
-    u = ops.silu(ops.add(ops.modulate(u, shift_1, ops.add(local_gain, gain_1)), local_shift))
-    u = ops.silu(ops.modulate(ops.conv3x3(u, d["conv_mid"]), shift_2, gain_2))
+    gain, offset, *more = (
+        ops.take(steer, -3, i * channels, (i + 1) * channels)
+        for i in range(2 * (1 + spec.detail_depth))
+    )
+    u = ops.silu(ops.add(ops.modulate(u, offset, ops.add(local_gain, gain)), local_shift))
+    u = ops.silu(ops.modulate(ops.conv3x3(u, d["conv_mid"]), more[1], more[0]))
+    for i in range(1, spec.detail_depth):
+        v = ops.modulate(ops.conv3x3(u, d[f"conv_mid.{i}"]), more[2 * i + 1], more[2 * i])
+        u = ops.add(u, ops.silu(v))
     y = ops.add(ops.local_affine(maps, camera), patches)
     return ops.depth_to_space(ops.add(y, ops.conv3x3(u, d["conv_out"])), DETAIL_STRIDE)
 

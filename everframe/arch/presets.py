@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from everframe.arch.spec import Spec
+from everframe.arch.spec import BlockSpec, Spec
 from everframe.core.errors import UserError
 
 PRESETS: dict[str, Spec] = {
@@ -18,7 +18,14 @@ PRESETS: dict[str, Spec] = {
         anchor_rank=16,
         detail_channels=16,
     ),
-    "pocket": Spec.uniform(width=320, head_dim=64, depth=6, ffn=704, history_frames=2),
+    "pocket": Spec(
+        width=320,
+        head_dim=64,
+        blocks=tuple(
+            BlockSpec(heads=5, ffn=704, history_frames=frames) for frames in (0, 2, 2, 0, 2)
+        ),
+        detail_depth=4,
+    ),
     "studio": Spec.uniform(
         width=512,
         head_dim=128,
@@ -27,7 +34,8 @@ PRESETS: dict[str, Spec] = {
         history_frames=3,
         condition_width=96,
         prompt_width=128,
-        detail_channels=48,
+        detail_channels=64,
+        detail_depth=4,
     ),
     "broadcast": Spec.uniform(
         patch=32, width=1024, head_dim=128, depth=24, ffn=2816, history_frames=4, history_every=1

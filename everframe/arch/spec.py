@@ -51,6 +51,7 @@ class Spec:
         noisy_rank: rank of the embedding of the noisy target.
         anchor_rank: rank of the embedding of the anchor (own early frame and its camera frame).
         detail_channels: channels of the convolutional detail path.
+        detail_depth: convolutions between its first and its last; all but one are residual.
     """
 
     patch: int = 16
@@ -63,6 +64,7 @@ class Spec:
     noisy_rank: int = 96
     anchor_rank: int = 160
     detail_channels: int = 32
+    detail_depth: int = 1
 
     def __post_init__(self) -> None:
         """Refuse sizes that no engine could run."""
@@ -72,6 +74,8 @@ class Spec:
             raise UserError(f"spec.head_dim is {self.head_dim}; it must be a multiple of 4")
         if not self.blocks:
             raise UserError("spec.blocks is empty; a network needs at least one block")
+        if self.detail_depth < 1:
+            raise UserError(f"spec.detail_depth is {self.detail_depth}; it must be at least 1")
         for index, block in enumerate(self.blocks):
             if block.heads < 1 or block.ffn < 1 or block.history_frames < 0:
                 raise UserError(f"spec.blocks[{index}] is {block}; heads and ffn must be positive")

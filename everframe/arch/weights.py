@@ -83,10 +83,14 @@ def weight_table(spec: Spec) -> dict[str, Weight]:
         "head.patches": Weight(shape=(pc, d), init="zeros"),
         "head.affine": Weight(shape=(AFFINE_CHANNELS * AFFINE_LATTICE**2, d), init="zeros"),
         "head.affine_bias": Weight(shape=(AFFINE_CHANNELS, 1, 1), init="identity"),
-        "detail.modulation": Weight(shape=(4 * c, cw), init="small"),
+        "detail.modulation": Weight(shape=(2 * (1 + spec.detail_depth) * c, cw), init="small"),
         "detail.local": Weight(shape=(2 * c, d), init="small"),
         "detail.conv_in": Weight(shape=(c, 4 * sub, 3, 3), init="fan_in"),
         "detail.conv_mid": Weight(shape=(c, c, 3, 3), init="fan_in"),
+        **{
+            f"detail.conv_mid.{i}": Weight(shape=(c, c, 3, 3), init="zeros")
+            for i in range(1, spec.detail_depth)
+        },
         "detail.conv_out": Weight(shape=(sub, c, 3, 3), init="zeros"),
     }
 

@@ -222,6 +222,8 @@ def _parse(text: str, annotation: object, path: str) -> object:
     if origin is Literal:
         named = {str(choice): choice for choice in arguments}
         return _convert(named.get(text, text), annotation, path)
+    if origin is tuple and any(get_origin(kind) is tuple for kind in arguments):
+        return _read_json(text.replace("(", "[").replace(")", "]"), path)
     if origin is tuple:
         items = [item.strip() for item in text.strip("()[]").split(",") if item.strip()]
         kinds = _item_types(arguments, len(items), path, text)

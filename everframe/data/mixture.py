@@ -81,7 +81,7 @@ class Mixture:
         device: torch.device,
         pairs: PairBank | None = None,
     ) -> None:
-        """Combine sources; None leaves worlds or pairs out."""
+        """Combine sources; None leaves worlds or pairs out. `leaves` may be set to another bank."""
         self.catalogue, self.book, self.footage = catalogue, book, footage
         self.pairs = pairs
         self.worlds, self.config, self.device = worlds, config, device

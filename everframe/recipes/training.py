@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from everframe.core.errors import UserError
 from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage
 from everframe.data.held_out import HeldOut, Streams, clip_path
+from everframe.data.leaves import LeavesBank
 from everframe.data.mixture import Mixture
 from everframe.data.pairs import PairBank, open_pairs
 from everframe.data.prompts import Encodes, PromptBook
@@ -26,6 +27,7 @@ from everframe.data.worlds.world import Worlds
 from everframe.text.encoder import TextEncoder
 from everframe.train.board import MISSING, Board
 from everframe.train.config import TrainConfig
+from everframe.train.grow import grown, with_blocks
 from everframe.train.loop import Task, fit
 from everframe.train.parallel import World, join_world, leave_world
 from everframe.train.preview import figures, roll_out, sheet
@@ -37,11 +39,12 @@ PREVIEW_CLIPS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Everything that makes batches."""
+    """Everything that makes batches; `long`: clips of any length under one prompt each."""
 
     catalogue: Catalogue
     book: PromptBook
     mixture: Mixture
+    long: Mixture
 
 
 def build_sources(
@@ -61,8 +64,8 @@ def build_sources(
     book = PromptBook(lines, encoder, device)
     footage = Footage(footage_dir, config.held_out, device)
     bank = None
+    canvas = config.world_size if any(config.world_size) else config.size
     if config.worlds and config.mixture.world_share + config.mixture.world_camera_share > 0:
-        canvas = config.world_size if any(config.world_size) else config.size
         worlds = Worlds(*canvas, device)
         bank = WorldBank(
             worlds,
@@ -75,7 +78,17 @@ def build_sources(
     mixture = Mixture(
         catalogue, book, footage, bank, config.mixture, seed=config.seed, device=device, pairs=pairs
     )
-    return Sources(catalogue=catalogue, book=book, mixture=mixture)
+    mixture.leaves = LeavesBank(seed=config.seed, device=device, canvas=canvas)
+    alone = replace(
+        config.mixture,
+        leaves_share=0.0,
+        world_share=0.0,
+        world_camera_share=0.0,
+        fade_share=0.0,
+        blend_share=0.0,
+    )
+    long = Mixture(catalogue, book, footage, None, alone, seed=config.seed, device=device)
+    return Sources(catalogue=catalogue, book=book, mixture=mixture, long=long)
 
 
 def open_bank(config: TrainConfig, device: torch.device) -> PairBank | None:
@@ -106,15 +119,23 @@ def save_bundle(
 
 
 def first_net(config: TrainConfig) -> Net:
-    """Random weights, or those of the bundle `config.init` (of the same spec)."""
+    """Random weights, or those of the bundle `config.init` (a smaller detail path is grown)."""
     net = Net(preset(config.preset), seed=config.seed)
     if config.init:
         bundle = Bundle.from_pretrained(config.init)
-        if bundle.spec != net.spec:
-            raise UserError(
-                f"the bundle '{config.init}' is no '{config.preset}'; give another init"
-            )
-        net.load_arrays(bundle.weights)
+        weights, spec = bundle.weights, bundle.spec
+        if config.init_blocks:
+            weights, spec = with_blocks(weights, spec, config.init_blocks)
+        if spec != net.spec:
+            fresh = {n: v.detach().numpy() for n, v in zip(net.names, net.values, strict=True)}
+            try:
+                weights = grown(weights, spec, net.spec, fresh)
+            except UserError as error:
+                raise UserError(
+                    f"the bundle '{config.init}' is no '{config.preset}' ({error}); "
+                    "give another init"
+                ) from None
+        net.load_arrays(weights)
     return net
 
 
@@ -185,6 +206,7 @@ def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = flo
         task = Task(
             config=config,
             draw=sources.mixture.draw,
+            draw_long=sources.long.draw,
             sheet=preview or (lambda _: None),
             folder=folder,
             world=world,

@@ -8,6 +8,7 @@ from everframe.data.mixture import MixtureConfig
 from everframe.train.augment import AugmentConfig
 from everframe.train.loss import LossConfig
 from everframe.train.noise import NoiseConfig
+from everframe.train.rollouts import RolloutConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class TrainConfig:
     Attributes:
         preset: name in `arch.presets`.
         init: bundle (name or folder) to start from instead of random weights.
+        init_blocks: those of `init` to start from, all if empty. Its detail path may grow.
         pairs: folder or manifest of own pairs; `mixture.pairs_share`: how many (docs/own-data.md)
         streams, frames: clips per step and GPU, and their length.
         size: (height, width) of most steps. `other_sizes` take turns in every `other_every`-th
@@ -33,12 +35,13 @@ class TrainConfig:
         worlds, refresh_every: clips in the world bank, and after how many steps a part of it is
             renewed.
         world_size: (height, width) that worlds are rendered at; steps of a size that fits into it
-            have worlds. (0, 0): `size`.
+            have worlds, and share their dead leaves. (0, 0): `size`.
         cooldown: last part of the run, in which the learning rate falls linearly to zero.
     """
 
     preset: str = "pocket"
     init: str = ""
+    init_blocks: tuple[int, ...] = ()
     footage: str = "examples/footage"
     pairs: str = ""
     held_out: tuple[str, ...] = ()
@@ -63,7 +66,7 @@ class TrainConfig:
     lr_muon: float = 1.5e-3
     lr_adamw: float = 6e-4
     warmup: int = 100
-    cooldown: float = 0.3
+    cooldown: float = 0.4
     ema: float = 0.999
     clip_norm: float = 1.0
     worlds: int = 160
@@ -77,3 +80,4 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    rollouts: RolloutConfig = field(default_factory=RolloutConfig)

@@ -20,18 +20,17 @@ from everframe.arch.torch_net import Net, table_tensors
 from everframe.core.config import stable_hash
 from everframe.core.report import Report
 from everframe.core.rng import numpy_rng, stream_seed
-from everframe.data.batch import ClipBatch
 from everframe.train.augment import Damage, apply_damage
 from everframe.train.board import Board
 from everframe.train.config import TrainConfig
 from everframe.train.loss import clip_loss
 from everframe.train.noise import draw_noise
 from everframe.train.parallel import World, agree, average_gradients
+from everframe.train.rollouts import Draw, RolloutBank
 from everframe.train.state import TrainState
-from everframe.train.step import loss_of, prepare, with_own_history
+from everframe.train.step import ClipInputs, loss_of, prepare, prepare_rollout, with_own_history
 from everframe.train.throughput import Throughput, forwards
 
-Draw = Callable[[int, int, int, tuple[int, int], np.random.Generator, torch.Generator], ClipBatch]
 RECOMPILE_LIMIT = 64
 """Graphs of one function: blocks with and without history, with and without gradient, anchors."""
 OnSheet = Callable[[TrainState], None]
@@ -39,10 +38,13 @@ OnSheet = Callable[[TrainState], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to fit: `draw` makes batches, `sheet` draws samples, `board` shows the curves."""
+    """What to fit: `draw` makes batches, `draw_long` long clips under one prompt for own rollouts,
+    `sheet` draws samples, `board` shows the curves.
+    """
 
     config: TrainConfig
     draw: Draw
+    draw_long: Draw
     sheet: OnSheet
     folder: Path
     world: World
@@ -135,6 +137,10 @@ class _Trainer:
         self.means: dict[str, Tensor] = {}
         self.start = (state.step, state.frames, time.monotonic())
         self.data_s: list[tuple[Any, Any, Any]] = []
+        self.purpose = f"batch/{task.world.rank}"
+        self.rollouts = RolloutBank(
+            task.config.rollouts, task.draw_long, seed=task.config.seed, purpose=self.purpose
+        )
         cuda = task.world.device.type == "cuda"
         self.fused = compiled() if cuda and task.config.compile else EAGER
         self.autocast = torch.autocast(task.world.device.type, torch.bfloat16, enabled=cuda)
@@ -152,24 +158,16 @@ class _Trainer:
         """Draw, forward, backward, update."""
         c, s, world = self.task.config, self.state, self.task.world
         streams, frames, size = clip_shape(s.step, progress, c)
-        purpose = f"batch/{world.rank}"
-        rng = numpy_rng(c.seed, purpose, s.step)
         generator = torch.Generator(world.device).manual_seed(
-            stream_seed(c.seed, purpose + "/torch", s.step)
+            stream_seed(c.seed, self.purpose + "/torch", s.step)
         )
         marks = self._marks()
-        batch = self.task.draw(s.step, streams, frames, size, rng, generator)
-        self._mark(marks, 1)
         usual = frames == c.frames and size in (c.size, *c.other_sizes)
         fused = self.fused if usual else EAGER
-        inputs = prepare(batch, s.net.spec.patch, c, generator, fused.damage)
         s.net.parts = fused.parts
-        tables = self._tables(size, s.net)
+        inputs = self._inputs(progress, generator, fused, marks)
         with self.autocast:
-            if frames > 1 and progress > c.own_start and rng.random() < c.own_share:
-                noise = draw_noise(batch.target, c.noise, generator)
-                inputs = with_own_history(s.net, inputs, noise, tables, c, generator)
-            loss, terms = loss_of(s.net, inputs, tables, c.loss, fused.loss)
+            loss, terms = loss_of(s.net, inputs, self._tables(size, s.net), c.loss, fused.loss)
         loss.backward()
         average_gradients(s.params, world)
         norm = torch.nn.utils.clip_grad_norm_(s.params, c.clip_norm)
@@ -184,6 +182,33 @@ class _Trainer:
         s.step += 1
         s.frames += streams * frames * world.size
         self._mean({"loss": loss, "norm": norm, **terms})
+
+    def _inputs(
+        self, progress: float, generator: torch.Generator, fused: Fused, marks: list[Any] | None
+    ) -> ClipInputs:
+        """Draw the clips of this step: with own rollouts, own one-step outputs, or the damaged
+        truth as history.
+        """
+        c, s = self.task.config, self.state
+        shape = clip_shape(s.step, progress, c)
+        streams, frames, size = shape
+        rng = numpy_rng(c.seed, self.purpose, s.step)
+        main = frames == c.frames and size == c.size
+        if main and self.rollouts.due(s.step, progress):
+            now = s.step, progress
+            with self.autocast:
+                batch, s.rolled = self.rollouts.batch(s.net, s.rolled, now, shape, rng)
+            self._mark(marks, 1)
+            return prepare_rollout(batch, c, generator)
+        batch = self.task.draw(s.step, streams, frames, size, rng, generator)
+        self._mark(marks, 1)
+        inputs = prepare(batch, s.net.spec.patch, c, generator, fused.damage)
+        if frames > 1 and progress > c.own_start and rng.random() < c.own_share:
+            noise = draw_noise(batch.target, c.noise, generator)
+            tables = self._tables(size, s.net)
+            with self.autocast:
+                inputs = with_own_history(s.net, inputs, noise, tables, c, generator)
+        return inputs
 
     def _tables(self, size: tuple[int, int], net: Net) -> Tables[Tensor]:
         if size not in self.tables:

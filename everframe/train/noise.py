@@ -20,8 +20,8 @@ class NoiseConfig:
     in several steps and need all levels.
     """
 
-    pure_share: float = 0.65
-    alone_pure_share: float = 0.5
+    pure_share: float = 0.75
+    alone_pure_share: float = 0.7
     hidden_pure_share: float = 0.1
     uniform_share: float = 0.1
     mean: float = -0.8

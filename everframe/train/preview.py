@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from everframe.arch.history import History, slot_shapes
-from everframe.arch.model import Control, prepare_control
-from everframe.arch.positions import step_features
-from everframe.arch.torch_net import Net, table_tensors
-from everframe.arch.torch_ops import TorchOps
+from everframe.arch.history import History
+from everframe.arch.torch_net import Net
 from everframe.data.held_out import Streams
-from everframe.diffusion.rollout import FIRST_STEPS, Roller
+from everframe.diffusion.rollout import FIRST_STEPS
+from everframe.train.rollouts import empty_history, make_roller
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,51 +25,15 @@ class Rollout:
     kept: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
 
 
-def make_roller(net: Net, streams: Streams) -> Roller[Tensor]:
-    """A `Roller` over all streams at once, on the device of the streams."""
-    device = streams.camera.device
-    height, width = streams.camera.shape[2:4]
-    ops, params = TorchOps(), net.params()
-    codes = net.prompt_codes(streams.states, streams.mask)
-    cache: dict[float, Control[Tensor]] = {}
-
-    def control(tau: float) -> Control[Tensor]:
-        if tau not in cache:
-            features = torch.from_numpy(step_features(tau, 0.0)).to(device)
-            features = features.expand(len(codes), *features.shape)
-            cache[tau] = prepare_control(ops, params, net.spec, codes, features)
-        return cache[tau]
-
-    return Roller(
-        ops=ops,
-        params=params,
-        spec=net.spec,
-        tables=table_tensors(net.spec, height, width, device),
-        scalar=lambda x: torch.full((1, 1, 1), x, device=device),
-        array=lambda a: torch.as_tensor(a, device=device),
-        control=control,
-    )
-
-
 def first_history(net: Net, streams: Streams, seeded: bool) -> History[Tensor]:
     """Empty memory, or one whose previous frame and anchor are the true first frame."""
     s, _, height, width, _ = streams.camera.shape
-    device = streams.camera.device
-    rows, cols = net.spec.grid(height, width)
-    zeros = torch.zeros((s, height, width, 3), dtype=torch.uint8, device=device)
-    slots = tuple(
-        tuple(torch.zeros(s, *shape, device=device) for shape in slot_shapes(net.spec, rows * cols))
-        for _ in range(net.spec.window)
-    )
-    return History(
-        previous=streams.target[:, 0] if seeded else zeros,
-        anchor_output=streams.target[:, 0] if seeded else zeros,
-        anchor_camera=streams.camera[:, 0] if seeded else zeros,
-        slots=slots,
-        filled=0,
-        has_previous=seeded,
-        has_anchor=seeded,
-    )
+    history = empty_history(net, s, height, width, streams.camera.device)
+    if not seeded:
+        return history
+    first = streams.target[:, 0]
+    history = replace(history, previous=first, has_previous=True)
+    return history.anchored(output=first, camera=streams.camera[:, 0])
 
 
 def psnr_u8(a: Tensor, b: Tensor) -> Tensor:
@@ -90,7 +52,7 @@ def roll_out(
     order = [*range(length), *range(length - 2, 0, -1)]
     generator = torch.Generator(device).manual_seed(11)
     noise = torch.randn((s, 3, height, width), device=device, generator=generator)
-    roller = make_roller(net, streams)
+    roller = make_roller(net, net.prompt_codes(streams.states, streams.mask), height, width)
     result = Rollout()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         offset = 1 if seeded else 0

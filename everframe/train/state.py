@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from everframe.arch.torch_net import Net
 from everframe.core.errors import UserError
 from everframe.train.optim import Ema, Muon, adamw
+from everframe.train.rollouts import Rolled
 
 STATE_FILE = "state.pt"
 
@@ -28,6 +29,7 @@ class TrainState:
     step: int = 0
     frames: int = 0
     elapsed_s: float = 0.0
+    rolled: Rolled | None = None
 
     @property
     def params(self) -> list[Tensor]:
@@ -51,6 +53,7 @@ class TrainState:
             "ema": self.ema.values,
             "muon": self.muon.state(),
             "adamw": self.adamw.state_dict(),
+            "rolled": asdict(self.rolled) if self.rolled else None,
         }
         temporary = folder / (STATE_FILE + ".part")
         torch.save(data, temporary)
@@ -81,6 +84,8 @@ class TrainState:
         self.adamw.load_state_dict(data["adamw"])
         self.step, self.frames = int(data["step"]), int(data["frames"])
         self.elapsed_s = float(data["elapsed_s"])
+        rolled = data["rolled"]
+        self.rolled = Rolled(**rolled) if rolled else None
         return True
 
 

@@ -82,6 +82,30 @@ def prepare(
         has_previous=has_previous[..., None, None],
         has_anchor=has_anchor[..., None, None],
     )
+    return _inputs(batch, frame, tau)
+
+
+def prepare_rollout(
+    batch: ClipBatch, config: TrainConfig, generator: torch.Generator
+) -> ClipInputs:
+    """Noise levels for clips cut from own rollouts; their memory is complete and left as it is."""
+    b, t = batch.camera.shape[:2]
+    ones = torch.ones(b, t, device=batch.camera.device)
+    hidden = batch.hidden[:, None].float()
+    tau = draw_levels(torch.zeros_like(ones), hidden, config.noise, generator)
+    anchor = torch.cat([batch.anchor_output, batch.anchor_camera], 1)[:, None]
+    frame = FrameInputs(
+        noisy=mix(batch.target, draw_noise(batch.target, config.noise, generator), tau),
+        camera=batch.camera,
+        previous=batch.before,
+        anchor=anchor.repeat(1, t, 1, 1, 1),
+        has_previous=ones[..., None, None],
+        has_anchor=ones[..., None, None],
+    )
+    return _inputs(batch, frame, tau)
+
+
+def _inputs(batch: ClipBatch, frame: FrameInputs[Tensor], tau: Tensor) -> ClipInputs:
     return ClipInputs(
         frame=frame,
         tau=tau,
@@ -89,7 +113,7 @@ def prepare(
         states=batch.states,
         mask=batch.mask,
         blend=batch.blend,
-        hidden=hidden,
+        hidden=batch.hidden[:, None].float(),
     )
 
 

@@ -28,6 +28,7 @@ class Run:
     stop_at: int | None = None
     label: str | None = None
     sizes: tuple[int, ...] = (64, 128)
+    frames: tuple[tuple[int, int], ...] = ()
     weights: dict[str, float] = field(default_factory=lambda: {"edge": 1.0})
     optim: Optim = Optim()
     teacher: Optim | None = None
@@ -56,6 +57,9 @@ def test_missing_keys_take_defaults_and_required_ones_are_named() -> None:
         ("name=b=c", Run(name="b=c")),
         ("sizes=1,2,3", Run(name="a", sizes=(1, 2, 3))),
         ("sizes=", Run(name="a", sizes=())),
+        ("frames=[[1, 2], [3, 4]]", Run(name="a", frames=((1, 2), (3, 4)))),
+        ("frames=((1, 2))", Run(name="a", frames=((1, 2),))),
+        ("frames=[]", Run(name="a", frames=())),
         ("optim.lr=3e-4", Run(name="a", optim=Optim(lr=3e-4))),
         ("optim.lr=1", Run(name="a", optim=Optim(lr=1.0))),
         ("optim.betas=(0.5, 0.6)", Run(name="a", optim=Optim(betas=(0.5, 0.6)))),
@@ -80,7 +84,7 @@ def test_overrides_apply_in_order_and_leave_the_original_alone() -> None:
     [
         ("setps=1", "unknown key setps; did you mean steps"),
         ("optim.lrr=1", "unknown key lrr; did you mean lr"),
-        ("zzz=1", "unknown key zzz; known: label"),
+        ("zzz=1", "unknown key zzz; known: frames, label"),
         ("steps=fast", "steps must be a whole number, got 'fast'"),
         ("steps=1.5", "steps must be a whole number"),
         ("steps=true", "steps must be a whole number"),

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from everframe.core.errors import UserError
+from everframe.data import leaves
 from everframe.data.footage import (
     FPS_CHOICES,
     STORE_HEIGHT,
@@ -178,6 +180,27 @@ def test_a_small_bank_of_leaves_has_few_clips() -> None:
     drawn = LeavesBank(seed=3, device=CPU, clips=1).draw(0, 12, 2, SIZE, rng())
     upright = {clip[0].numpy().tobytes() for clip in drawn}
     assert len(upright) <= 2 * SPARE_FRAMES  # cut at as many places, mirrored or not
+
+
+def test_sizes_that_fit_the_canvas_share_one_bank_of_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[tuple[int, int]] = []
+    real = leaves.draw_leaves
+
+    def counted(clips: int, frames: int, size: tuple[int, int], g: torch.Generator) -> Tensor:
+        drawn.append(size)
+        return real(clips, frames, size, g)
+
+    monkeypatch.setattr(leaves, "draw_leaves", counted)
+    bank = LeavesBank(seed=3, device=CPU, clips=2, canvas=(32, 48))
+    sizes = ((32, 32), (16, 48), (32, 32), (48, 16), (32, 32), (48, 16))
+    for step, size in enumerate(sizes):
+        assert bank.draw(step, 2, 2, size, rng()).shape == (2, 4, 3, *size)
+    assert drawn == [(32, 48), (48, 16)]
+    other = LeavesBank(seed=3, device=CPU, clips=2, canvas=(32, 48))
+    again = [one.draw(3, 2, 2, (16, 16), rng()) for one in (bank, other)]
+    assert torch.equal(again[0], again[1])
 
 
 def world_bank(step_by_step: bool, step: int) -> WorldBank:

@@ -14,22 +14,33 @@ import torch
 from everframe.core.config import stable_hash
 from everframe.core.errors import UserError
 from everframe.train.loop import fit
+from everframe.train.rollouts import RolloutConfig
 from tests.train.toy import CONFIG, toy_state, toy_task
 from tests.train.worker import gradients
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_run_that_crashed_goes_on_bit_for_bit(tmp_path: Path) -> None:
+ROLLOUTS = RolloutConfig(share=0.5, start=0.2, streams=3, lengths=(4, 6), uses=2)
+
+
+@pytest.mark.parametrize("rollouts", [RolloutConfig(), ROLLOUTS])
+def test_a_run_that_crashed_goes_on_bit_for_bit(tmp_path: Path, rollouts: RolloutConfig) -> None:
+    config = replace(CONFIG, rollouts=rollouts, steps=14)
     whole = toy_state()
-    assert fit(whole, toy_task(tmp_path / "whole"))
+    assert fit(whole, toy_task(tmp_path / "whole", config=config))
     folder = tmp_path / "parts"
     with pytest.raises(InterruptedError):
-        fit(toy_state(), toy_task(folder, breaks_at=3))
+        fit(toy_state(), toy_task(folder, config=config, breaks_at=8))
     resumed = toy_state(seed=1)  # other weights, which the saved ones must replace
-    assert resumed.load(folder, stable_hash(CONFIG))
-    assert resumed.step == 3
-    assert fit(resumed, toy_task(folder))
+    assert resumed.load(folder, stable_hash(config))
+    assert resumed.step == 8
+    if rollouts.share:
+        assert resumed.rolled is not None
+        assert resumed.rolled.used < rollouts.uses  # it goes on with streams that are in use
+        assert whole.rolled is not None
+        assert whole.rolled.step > resumed.rolled.step  # and both make new ones later
+    assert fit(resumed, toy_task(folder, config=config))
     assert (resumed.step, resumed.frames) == (whole.step, whole.frames)
     for name, mine, theirs in zip(whole.net.names, resumed.params, whole.params, strict=True):
         assert torch.equal(mine, theirs), name

@@ -87,6 +87,7 @@ def toy_task(
     return Task(
         config=config,
         draw=ToyDraw(breaks_at),
+        draw_long=ToyDraw(),
         sheet=lambda _: None,
         folder=folder,
         world=ONE,

@@ -1,0 +1,75 @@
+"""A grown network computes what the small one did, until it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from everframe.arch.model import FrameInputs
+from everframe.arch.spec import Spec
+from everframe.arch.torch_net import Net, table_tensors
+from everframe.core.errors import UserError
+from everframe.train.grow import grown, with_blocks
+from tests.nets import TINY, UNEVEN, random_weights
+
+
+def outputs(net: Net, height: int = 32, width: int = 48) -> torch.Tensor:
+    spec, g = net.spec, torch.Generator().manual_seed(7)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn((2, 3, *shape), generator=g)
+
+    frame = FrameInputs(
+        noisy=draw(3, height, width),
+        camera=draw(3, height, width),
+        previous=draw(3, height, width),
+        anchor=draw(6, height, width),
+        has_previous=torch.ones(2, 3, 1, 1),
+        has_anchor=torch.ones(2, 3, 1, 1),
+    )
+    codes = draw(spec.prompt_tokens + 1, spec.prompt_width)
+    tables = table_tensors(spec, height, width, torch.device("cpu"))
+    return net(frame, codes, draw(1, 64), tables)
+
+
+@pytest.mark.parametrize("old", [TINY, UNEVEN])
+def test_grown_network_computes_the_same_and_all_of_it_learns(old: Spec) -> None:
+    new = replace(old, detail_channels=old.detail_channels + 8, detail_depth=old.detail_depth + 2)
+    small, large = Net(old), Net(new)
+    small.load_arrays(random_weights(old))
+    large.load_arrays(grown(small.arrays(), old, new, large.arrays()))
+    truth, found = outputs(small), outputs(large)
+    torch.testing.assert_close(found, truth, atol=2e-4, rtol=1e-4)
+    found.square().sum().backward()
+    params = large.params()
+    last = params[f"detail.conv_mid.{new.detail_depth - 1}"].grad
+    assert last is not None
+    assert float(last[: old.detail_channels].abs().sum()) > 0
+    new_inputs = params["detail.conv_out"].grad
+    assert new_inputs is not None
+    assert float(new_inputs[:, old.detail_channels :].abs().sum()) > 0
+
+
+def test_kept_blocks_compute_what_the_others_did_without_the_dropped() -> None:
+    weights = random_weights(UNEVEN)
+    weights["blocks.1.out"][:] = 0
+    weights["blocks.1.down"][:] = 0  # this block adds nothing
+    whole = Net(UNEVEN)
+    whole.load_arrays(weights)
+    fewer, spec = with_blocks(weights, UNEVEN, (0, 2))
+    assert spec.blocks == (UNEVEN.blocks[0], UNEVEN.blocks[2])
+    pruned = Net(spec)
+    pruned.load_arrays(fewer)
+    torch.testing.assert_close(outputs(pruned), outputs(whole))
+    for wrong in ((0, 3), (1, 0), (0, 0)):
+        with pytest.raises(UserError, match="rising numbers below 3"):
+            with_blocks(weights, UNEVEN, wrong)
+
+
+def test_only_the_detail_path_grows() -> None:
+    with pytest.raises(UserError, match="only the detail path"):
+        grown({}, TINY, UNEVEN, {})
+    with pytest.raises(UserError, match="only the detail path"):
+        grown({}, UNEVEN, replace(UNEVEN, detail_depth=1), {})
