@@ -1,6 +1,7 @@
 """`everframe evaluate`: measure a model. One sub-verb per suite."""
 
 import argparse
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING
 from everframe.cli.verb import Subparsers
 
 if TYPE_CHECKING:
+    from everframe.evaluate.drift_run import DriftModel
     from everframe.evaluate.quality_run import OpenedModel, QualityRequest
     from everframe.evaluate.suite import Progress
+    from everframe.stream.session import Session
 
 MINUTE_S = 60
+TICK_S = 10
 FINGERPRINT_LETTERS = 16
 
 QUALITY_TEXT = """\
@@ -36,6 +40,37 @@ examples:
       without the instruments that need downloads or a trained file
 """
 
+DRIFT_TEXT = """\
+Does a stream stay what it is? Play a model for a long time and disturb it. Writes to --out:
+
+  drift.json     every number, per test and stream
+  drift.png      likeness and picture statistics over frames
+  drift.jsonl    the cache: run the same command again and it goes on where it stopped
+
+tests:
+  loop         a clip to and fro for --frames frames: does the picture get worse?
+  fresh        the same with new noise for each frame
+  excess       error on own outputs minus error after a true frame, per decade of frames
+  contraction  a wrong previous frame (noise, exposure, another frame, checker, black): how fast
+               is it forgotten?
+  stress       black, cut, frozen and noisy camera: frames until the stream is itself again
+  switch       20 other prompts, then back: what of them is left?
+  still        a camera that does not move: flicker and creep
+
+The history-use ratio of looks with hidden state stands beside them: a model that ignores its
+history cannot drift. docs/evaluation.md defines the numbers.
+"""
+
+DRIFT_EXAMPLES = """\
+examples:
+  everframe evaluate drift --footage clips/ --clips 1 --frames 2000 --still-frames 1000
+      a first look: some ten minutes on two cores
+  everframe evaluate drift --footage clips/ --tests contraction,stress --looks pencil,quilt
+      two tests on two looks
+  everframe evaluate drift --footage clips/ --frames 100000 --engine compiled
+      what may be published, on a GPU
+"""
+
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add `evaluate` and its sub-verbs."""
@@ -48,7 +83,17 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=QUALITY_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_model_options(quality, out="quality")
     _add_quality_options(quality)
+    drift = suites.add_parser(
+        "drift",
+        help="very long runs, disturbances, prompt switches",
+        description=DRIFT_TEXT,
+        epilog=DRIFT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_model_options(drift, out="drift")
+    _add_drift_options(drift)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,32 +101,52 @@ def run(args: argparse.Namespace) -> int:
 
     Raises `UserError` for bad requests. Without torch the import fails, and `main` names the extra.
     """
-    from everframe.evaluate.quality_run import QualityRequest, evaluate_quality
+    request = _request(args)
+    table = _run_drift(args, request) if args.suite == "drift" else _run_quality(request)
+    print(f"{table}\n\nwritten to {args.out}")
+    return 0
+
+
+def _request(args: argparse.Namespace) -> "QualityRequest":
+    from everframe.evaluate.quality_run import QualityRequest
 
     held_out = _default_clips() if args.held_out is None else _names(args.held_out)
-    request = QualityRequest(
+    quality = args.suite == "quality"
+    return QualityRequest(
         model=args.model,
         footage=args.footage,
         held_out=held_out if args.clips is None else held_out[: args.clips],
-        looks=() if args.looks == "all" else _names(args.looks),
+        looks=() if args.looks in ("all", "") else _names(args.looks),
         out=args.out,
         height=args.height,
         width=args.width,
         engine=args.engine,
         steps=args.steps,
-        frames=args.frames,
+        frames=args.frames if quality else None,
         seed=args.seed,
-        fast=args.fast,
-        without=_names(args.without),
-        **({} if args.classifier is None else {"classifier": args.classifier}),
-        device=args.device,
+        fast=quality and args.fast,
+        without=_names(args.without) if quality else (),
+        **({"classifier": args.classifier} if quality and args.classifier else {}),
+        device=args.device if quality else "cpu",
     )
-    print(evaluate_quality(request, _open_model, progress=_show))
-    print(f"\nwritten to {args.out}")
-    return 0
 
 
-def _add_quality_options(parser: argparse.ArgumentParser) -> None:
+def _run_quality(request: "QualityRequest") -> str:
+    from everframe.evaluate.quality_run import evaluate_quality
+
+    return evaluate_quality(request, _open_model, progress=_show)
+
+
+def _run_drift(args: argparse.Namespace, request: "QualityRequest") -> str:
+    from everframe.evaluate.drift_run import TESTS, DriftPlan, evaluate_drift
+
+    plan = DriftPlan(
+        tests=_names(args.tests) or TESTS, frames=args.frames, still_frames=args.still_frames
+    )
+    return evaluate_drift(request, plan, _open_drift, tick=_Ticker())
+
+
+def _add_model_options(parser: argparse.ArgumentParser, *, out: str) -> None:
     what = parser.add_argument_group("what to measure")
     what.add_argument("--model", default="pocket", help="preset or bundle folder (%(default)s)")
     what.add_argument(
@@ -93,43 +158,75 @@ def _add_quality_options(parser: argparse.ArgumentParser) -> None:
         help="clips that the model was not trained on, without suffix; a model measured on its "
         "own training clips looks better than it is (those that no recipe trains on)",
     )
-    what.add_argument(
-        "--looks", default="all", metavar="NAMES", help="look names, or all (%(default)s)"
-    )
+    what.add_argument("--clips", type=int, metavar="N", help="only the first N held-out clips")
     what.add_argument(
         "--out",
         type=Path,
-        default=Path("quality"),
+        default=Path(out),
         metavar="DIR",
         help="results and cache (%(default)s)",
     )
-
-    size = parser.add_argument_group("how much")
-    size.add_argument("--clips", type=int, metavar="N", help="only the first N held-out clips")
-    size.add_argument("--frames", type=int, metavar="N", help="length of each rollout (300)")
-    size.add_argument("--fast", action="store_true", help="100 frames and few samples")
-    size.add_argument("--height", type=int, default=224, help="px, a multiple of 16 (%(default)s)")
-    size.add_argument("--width", type=int, default=288, help="px, a multiple of 16 (%(default)s)")
-    size.add_argument("--seed", type=int, default=0, help="hidden states and noise (%(default)s)")
-
     how = parser.add_argument_group("with what")
     how.add_argument("--engine", default="auto", help="runs the model (%(default)s)")
     how.add_argument("--steps", type=int, default=1, help="denoising steps (%(default)s)")
-    how.add_argument("--device", default="cpu", help="torch device of the judges (%(default)s)")
-    how.add_argument(
+    how.add_argument("--height", type=int, default=224, help="px, a multiple of 16 (%(default)s)")
+    how.add_argument("--width", type=int, default=288, help="px, a multiple of 16 (%(default)s)")
+    how.add_argument("--seed", type=int, default=0, help="hidden states and noise (%(default)s)")
+
+
+def _add_quality_options(parser: argparse.ArgumentParser) -> None:
+    size = parser.add_argument_group("how much")
+    size.add_argument(
+        "--looks", default="all", metavar="NAMES", help="look names, or all (%(default)s)"
+    )
+    size.add_argument("--frames", type=int, metavar="N", help="length of each rollout (300)")
+    size.add_argument("--fast", action="store_true", help="100 frames and few samples")
+    judges = parser.add_argument_group("judges")
+    judges.add_argument("--device", default="cpu", help="torch device of the judges (%(default)s)")
+    judges.add_argument(
         "--classifier", type=Path, metavar="FILE", help="look classifier (the packaged one)"
     )
-    how.add_argument(
+    judges.add_argument(
         "--without", default="", metavar="NAMES", help="leave out: perceptual, classifier, warp"
     )
 
 
+def _add_drift_options(parser: argparse.ArgumentParser) -> None:
+    size = parser.add_argument_group("how much")
+    size.add_argument("--tests", default="", metavar="NAMES", help="some of the tests (all)")
+    size.add_argument("--looks", default="", metavar="NAMES", help="look names (six of all kinds)")
+    size.add_argument(
+        "--frames", type=int, default=20_000, metavar="N", help="of loops (%(default)s)"
+    )
+    size.add_argument(
+        "--still-frames",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="of the still camera (%(default)s)",
+    )
+
+
 def _open_model(request: "QualityRequest", prompt: str) -> "OpenedModel":
-    from everframe.arch.bundle import WEIGHTS_FILE, find_bundle
     from everframe.evaluate.quality_run import OpenedModel
+
+    return OpenedModel(session=_session(request, prompt), weights=_fingerprint(request.model))
+
+
+def _open_drift(request: "QualityRequest", prompt: str) -> "DriftModel":
+    from everframe.evaluate.drift_run import DriftModel
+
+    return DriftModel(
+        fixed=_session(request, prompt),
+        fresh=_session(request, prompt, fresh_noise=True),
+        weights=_fingerprint(request.model),
+    )
+
+
+def _session(request: "QualityRequest", prompt: str, *, fresh_noise: bool = False) -> "Session":
     from everframe.stream.session import Session
 
-    session = Session.from_pretrained(
+    return Session.from_pretrained(
         request.model,
         prompt=prompt,
         height=request.height,
@@ -137,9 +234,15 @@ def _open_model(request: "QualityRequest", prompt: str) -> "OpenedModel":
         engine=request.engine,
         steps=request.steps,
         seed=request.seed,
+        fresh_noise=fresh_noise,
     )
-    weights = (find_bundle(request.model) / WEIGHTS_FILE).read_bytes()
-    return OpenedModel(session=session, weights=sha256(weights).hexdigest()[:FINGERPRINT_LETTERS])
+
+
+def _fingerprint(model: str) -> str:
+    from everframe.arch.bundle import WEIGHTS_FILE, find_bundle
+
+    weights = (find_bundle(model) / WEIGHTS_FILE).read_bytes()
+    return sha256(weights).hexdigest()[:FINGERPRINT_LETTERS]
 
 
 def _default_clips() -> tuple[str, ...]:
@@ -155,3 +258,20 @@ def _names(text: str) -> tuple[str, ...]:
 def _show(progress: "Progress") -> None:
     minutes = progress.seconds_left / MINUTE_S
     print(f"{progress.done}/{progress.total}  {progress.name}  {minutes:.1f} min left", flush=True)
+
+
+class _Ticker:
+    """Says which test runs, and every ten seconds how far a long one is."""
+
+    def __init__(self) -> None:
+        self._begun = self._said = time.monotonic()
+
+    def __call__(self, name: str, done: int, frames: int) -> None:
+        now = time.monotonic()
+        if not done:
+            self._begun = self._said = now
+            print(name, flush=True)
+        elif now - self._said > TICK_S:
+            self._said = now
+            left = (now - self._begun) / done * (frames - done) / MINUTE_S
+            print(f"  {done:,} of {frames:,} frames, {left:.1f} min left", flush=True)

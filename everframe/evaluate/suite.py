@@ -4,7 +4,6 @@ The output folder holds `streams.jsonl` (a header, then one `StreamRecord` a lin
 row of the contact sheet per stream), and at the end `quality.json` and `sheet_<clip>.png`.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from everframe.core.errors import UserError
 from everframe.core.rng import stream_seed
 from everframe.data.looks.look import Look
 from everframe.evaluate.baselines import ColourMap
+from everframe.evaluate.cache import LineCache
 from everframe.evaluate.metrics import to_pictures
 from everframe.evaluate.quality import (
     Judges,
@@ -134,37 +134,17 @@ def strip_path(folder: Path, look: str, clip: str) -> Path:
 
 
 class StreamCache:
-    """The records of a run, on disk after every stream.
-
-    Raises `UserError` if the folder holds a run of other settings. A last line cut off by a crash
-    is dropped.
-    """
+    """The records of a run, on disk after every stream; errors as of `LineCache`."""
 
     def __init__(self, folder: Path, header: Mapping[str, object]) -> None:
-        self.path = folder / CACHE_FILE
-        self.records: dict[tuple[str, str], StreamRecord] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = json.dumps(header, sort_keys=True)
-        if not self.path.exists():
-            self.path.write_text(wanted + "\n", encoding="utf-8")
-            return
-        text = self.path.read_text(encoding="utf-8")
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        if not lines or lines[0] != wanted:
-            raise UserError(
-                f"{folder} holds a run of another model or other options: give another --out, "
-                "or delete that folder"
-            )
-        for line in lines[1:]:
-            record = from_dict(StreamRecord, json.loads(line))
-            self.records[record.look, record.clip] = record
-        self.path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self._lines = LineCache(folder / CACHE_FILE, header)
+        records = (from_dict(StreamRecord, row) for row in self._lines.rows)
+        self.records = {(record.look, record.clip): record for record in records}
 
     def add(self, record: StreamRecord) -> None:
         """Append one record."""
         self.records[record.look, record.clip] = record
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(to_dict(record)) + "\n")
+        self._lines.add(to_dict(record))
 
 
 def _check(plan: Plan, judges: Judges) -> None:

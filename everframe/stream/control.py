@@ -51,7 +51,8 @@ class Control:
 
     prompts: texts with weights that add to 1; strength: 0 (camera) to 1 (full restyle);
     seed: of the stream's noise; steps: denoising steps per frame; first_steps: of the first frame
-    and the first after a prompt change, 0: as the look needs.
+    and the first after a prompt change, 0: as the look needs; fresh_noise: new noise for each frame
+    instead of the same for all.
     """
 
     prompts: WeightedPrompts
@@ -59,6 +60,7 @@ class Control:
     seed: int = 0
     steps: int = 1
     first_steps: int = 0
+    fresh_noise: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values out of range, naming the range."""

@@ -99,6 +99,7 @@ class Session:
         seed: int = 0,
         steps: int = 1,
         first_steps: int = 0,
+        fresh_noise: bool = False,
     ) -> Self:
         """Open a bundled model or a bundle folder.
 
@@ -113,6 +114,7 @@ class Session:
             steps: 1, 2, 4 or 8 denoising steps per frame.
             first_steps: of the first frame and the first after a prompt change; 0: as the look
                 needs (`stream.opening`).
+            fresh_noise: draw new noise for each frame; looks steadier without.
 
         Raises:
             UserError: anything of this is not possible; the message names the fix.
@@ -123,6 +125,7 @@ class Session:
             seed=seed,
             steps=steps,
             first_steps=first_steps and max(first_steps, steps),
+            fresh_noise=fresh_noise,
         )
         bundle = Bundle.from_pretrained(model)
         opened = open_engine(engine, bundle, height=height, width=width, precision=precision)
@@ -153,7 +156,10 @@ class Session:
         if not before.has_previous:
             before, steps = self._opened(before)
         prepared = self._tables(steps)
-        made, history = engine.step(before, camera, self._noise, prepared)
+        noise = self._noise
+        if self._control.fresh_noise:
+            noise = self._draw_noise(self._control.seed, self._frames)
+        made, history = engine.step(before, camera, noise, prepared)
         if not begun and self._fade is None:
             # a copy: the caller may fill the array of `frame` again
             history = history.anchored(output=made, camera=engine.to_engine(frame.copy()))
@@ -375,9 +381,9 @@ class Session:
             self._prepared[steps] = self._engine.prepare(self._code, steps)
         return self._prepared[steps]
 
-    def _draw_noise(self, seed: int) -> Any:  # noqa: ANN401 - the engine's tensor type
+    def _draw_noise(self, seed: int, frame: int = 0) -> Any:  # noqa: ANN401 - the engine's tensor type
         shape = (3, self._engine.height, self._engine.width)
-        noise = numpy_rng(seed, "stream noise").standard_normal(shape, np.float32)
+        noise = numpy_rng(seed, "stream noise", frame).standard_normal(shape, np.float32)
         return self._engine.to_engine(noise)
 
 
