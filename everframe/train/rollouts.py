@@ -11,7 +11,7 @@ target as the truth: plain regression, no score network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -85,8 +85,17 @@ class LongClips:
     @staticmethod
     def join(parts: Sequence[LongClips]) -> LongClips:
         """All streams of all parts."""
-        names = [field.name for field in fields(LongClips)]
-        return LongClips(**{n: torch.cat([getattr(part, n) for part in parts]) for n in names})
+        return LongClips(
+            camera=torch.cat([part.camera for part in parts]),
+            target=torch.cat([part.target for part in parts]),
+            anchor_output=torch.cat([part.anchor_output for part in parts]),
+            anchor_camera=torch.cat([part.anchor_camera for part in parts]),
+            states=torch.cat([part.states for part in parts]),
+            mask=torch.cat([part.mask for part in parts]),
+            blend=torch.cat([part.blend for part in parts]),
+            label=torch.cat([part.label for part in parts]),
+            hidden=torch.cat([part.hidden for part in parts]),
+        )
 
 
 def make_roller(net: Net, codes: Tensor, height: int, width: int) -> Roller[Tensor]:
