@@ -23,14 +23,8 @@ from everframe.data.catalogue import Catalogue
 from everframe.data.held_out import HeldOut, Streams
 from everframe.recipes.configs import HELD_OUT
 from everframe.text.encoder import TextEncoder
-from everframe.train.preview import (
-    Rollout,
-    first_history,
-    make_roller,
-    psnr_u8,
-    roll_out,
-    sheet,
-)
+from everframe.train.preview import Rollout, first_history, psnr_u8, roll_out, sheet
+from everframe.train.rollouts import make_roller
 
 CLIPS = 3
 TIMES = (1, 10, 30, 100, 300)
@@ -62,10 +56,11 @@ def group_means(table: np.ndarray, streams: Streams, catalogue: Catalogue) -> di
 
 def without_memory(net: Net, streams: Streams) -> np.ndarray:
     """PSNR [frames, S] when every frame is a first frame, made in one step."""
-    roller, empty = make_roller(net, streams), first_history(net, streams, False)
     device = streams.camera.device
     generator = torch.Generator(device).manual_seed(11)
     _, frames, height, width, _ = streams.camera.shape
+    codes = net.prompt_codes(streams.states, streams.mask)
+    roller, empty = make_roller(net, codes, height, width), first_history(net, streams, False)
     noise = torch.randn((len(streams.labels), 3, height, width), device=device, generator=generator)
     rows = [
         psnr_u8(roller.step(empty, streams.camera[:, t], noise, 1)[0], streams.target[:, t])

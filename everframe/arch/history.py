@@ -109,9 +109,20 @@ class ClipMemory(Generic[V]):
     (block-causal).
     """
 
-    def __init__(self, ops: Ops[V], frames: int) -> None:
-        """`frames` is T."""
-        self._ops, self._frames = ops, frames
+    def __init__(
+        self,
+        ops: Ops[V],
+        frames: int,
+        *,
+        past: Sequence[tuple[V, V]] | None = None,
+        collect: bool = False,
+    ) -> None:
+        """`frames` is T. `past`: keys and values of each history block that another pass over the
+        clip made; they stand for those of the earlier frames. `collect`: keep those of this pass.
+        """
+        self._ops, self._frames, self._past, self._collect = ops, frames, past, collect
+        self._seen = 0
+        self.collected: list[tuple[V, V]] = []
 
     def attend(self, block: BlockSpec, operands: Attention[V]) -> V:
         """The keys of `RingMemory` in the same order; absent frames are left out, not masked."""
@@ -120,14 +131,20 @@ class ClipMemory(Generic[V]):
             k = ops.concat([o.prompt_k, o.k], -2)
             return ops.attend(o.q, k, ops.concat([o.prompt_v, o.v], -2), None)
         assert o.age is not None
+        past_k, past_v = o.k, o.v
+        if self._past is not None:
+            past_k, past_v = self._past[self._seen]
+            self._seen += 1
+        if self._collect:
+            self.collected.append((o.k, o.v))
         frames: list[V] = []
         for t in range(self._frames):
             keys = [ops.select(o.prompt_k, -4, t), ops.select(o.k, -4, t)]
             values = [ops.select(o.prompt_v, -4, t), ops.select(o.v, -4, t)]
             for age in range(min(block.history_frames, t)):
-                past = ops.select(o.k, -4, t - 1 - age)
+                past = ops.select(past_k, -4, t - 1 - age)
                 keys.append(ops.add(past, ops.select(o.age, -4, age)))
-                values.append(ops.select(o.v, -4, t - 1 - age))
+                values.append(ops.select(past_v, -4, t - 1 - age))
             q = ops.select(o.q, -4, t)
             frames.append(ops.attend(q, ops.concat(keys, -2), ops.concat(values, -2), None))
         return ops.stack(frames, -4)

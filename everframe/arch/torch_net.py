@@ -102,6 +102,7 @@ class Net(nn.Module):
         codes: Tensor,
         step_features: Tensor,
         tables: Tables[Tensor],
+        memory: ClipMemory[Tensor] | None = None,
     ) -> Tensor:
         """Clean estimates of a whole clip, block-causal: [B, T, 3, H, W] (axes B, T lead
         everywhere).
@@ -111,8 +112,9 @@ class Net(nn.Module):
             codes: prompt code of each frame [B, T, P + 1, prompt_width].
             step_features: [B, T, 1, 64].
             tables: of the frame size.
+            memory: how frames see earlier ones; by default as in this very pass.
         """
         ops, params = TorchOps(), self.params()
         control = prepare_control(ops, params, self.spec, codes, step_features)
-        memory = ClipMemory(ops, frame.camera.shape[1])
+        memory = memory or ClipMemory(ops, frame.camera.shape[1])
         return forward(ops, params, self.spec, frame, control, tables, memory, self.parts)

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,8 @@ tests:
   excess       error on own outputs minus error after a true frame, per decade of frames
   contraction  a wrong previous frame (noise, exposure, another frame, checker, black): how fast
                is it forgotten?
-  stress       black, cut, frozen and noisy camera: frames until the stream is itself again
+  stress       black, cut, frozen and noisy camera, another frame size and back: frames until the
+               stream is itself again
   switch       20 other prompts, then back: what of them is left?
   still        a camera that does not move: flicker and creep
 
@@ -216,9 +218,12 @@ def _open_model(request: "QualityRequest", prompt: str) -> "OpenedModel":
 def _open_drift(request: "QualityRequest", prompt: str) -> "DriftModel":
     from everframe.evaluate.drift_run import DriftModel
 
+    other = tuple(max(64, side * 3 // 4 // 16 * 16) for side in (request.height, request.width))
     return DriftModel(
         fixed=_session(request, prompt),
         fresh=_session(request, prompt, fresh_noise=True),
+        other=_session(replace(request, height=other[0], width=other[1]), prompt),
+        other_size=(other[0], other[1]),
         weights=_fingerprint(request.model),
     )
 

@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", help="debug, pocket or studio")
+    parser.add_argument("recipe", help="debug, pocket, studio, or a control (docs/training.md)")
     parser.add_argument("assignments", nargs="*", metavar="key=value", help="values to change")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
     parser.add_argument("--stop-after", type=float, metavar="S", help="stop (resumable) after S s")
@@ -36,11 +36,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     from everframe.recipes.configs import RECIPES
+    from everframe.recipes.controls import CONTROLS
     from everframe.recipes.training import run_training
 
-    if args.recipe not in RECIPES:
-        raise UserError(f"unknown recipe '{args.recipe}'; choose one of {', '.join(RECIPES)}")
-    config = override(RECIPES[args.recipe](), args.assignments)
+    known = RECIPES | CONTROLS
+    if args.recipe not in known:
+        raise UserError(f"unknown recipe '{args.recipe}'; choose one of {', '.join(known)}")
+    config = override(known[args.recipe](), args.assignments)
     if args.dry_run:
         print(to_json(config), end="")
         return 0

@@ -22,6 +22,20 @@ OWN_PAIRS = "own pairs"
 STRENGTH_LINES = 4
 """Strength variants per look among the training prompts."""
 
+TWINS = {
+    "underwater": "underwater",
+    "moonlit_night": "moonlight",
+    "drafting_scene": "blueprint",
+    "alien_planet": "alien_planet",
+    "neon_night": "cyberpunk",
+    "snowy_winter": "frost",
+    "knitted_wool": "knitted",
+    "crystal_realm": "crystal",
+}
+"""Dresses of rendered worlds, and the look that means the same for camera footage: there the look
+is trained under the prompts of the dress, too, so that the source decides, not the wording.
+"""
+
 
 class Catalogue:
     """Looks by label."""
@@ -67,8 +81,13 @@ class Catalogue:
         return owner.held_out if held_out else owner.prompts
 
     def lines(self) -> list[PromptLine]:
-        """All training prompts, with strength variants for the 2-D looks."""
+        """All training prompts, with strength variants for the 2-D looks and those of `TWINS`."""
         lines: list[PromptLine] = []
+        label_of = {look.name: label for label, look in enumerate(self.flat)}
+        for dress in self.dresses:
+            label = label_of.get(TWINS.get(dress.name, ""))
+            if label is not None:
+                lines += [PromptLine(text=text, label=label) for text in dress.prompts]
         for label in range(len(self.names)):
             texts = self.prompts(label)
             lines += [PromptLine(text=text, label=label) for text in texts]

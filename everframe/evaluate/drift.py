@@ -18,7 +18,13 @@ from everframe.core.dims import FrameU8
 from everframe.core.rng import numpy_rng
 from everframe.evaluate import metrics
 from everframe.evaluate.metrics import to_pictures
-from everframe.evaluate.streams import Frames, QualitySession, Stream, begin, ping_pong, playlist
+from everframe.evaluate.streams import (
+    QualitySession,
+    Stream,
+    begin,
+    playlist,
+    without_memory,
+)
 
 LUMA = (0.299, 0.587, 0.114)
 STATISTICS = ("luma", "saturation", "sharpness", "blockiness")
@@ -27,10 +33,10 @@ WARM_UP = 60
 """Frames before a disturbance: the stream has settled, the ring is full."""
 FOLLOWED = 50
 """Frames for which a disturbed stream is followed."""
-HOLD = 10
-"""A stream has recovered when the mean of so many frames is near enough."""
-NEAR_DB = 0.5
 BOOTSTRAPS = 1000
+MARKS = (10, 300, 10_000, 100_000)
+MARK_FRAMES = 5
+LEAST_GAIN_DB = 0.5
 
 
 class DriftSession(QualitySession, Protocol):
@@ -40,8 +46,8 @@ class DriftSession(QualitySession, Protocol):
         """All that is needed to go on from here."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any], /) -> None:
-        """Inverse of `state_dict`."""
+    def load_state_dict(self, state: dict[str, Any], /, *, scale: bool = False) -> None:
+        """Inverse of `state_dict`; `scale`: of a session of another frame size."""
         ...
 
 
@@ -137,6 +143,27 @@ def loop_figures(curve: Curve, frames: int, seed: int = 0) -> dict[str, float]:
     return out | {"slope": middle, "slope_low": low, "slope_high": high}
 
 
+def state_kept(session: QualitySession, stream: Stream, curve: Curve) -> dict[str, float]:
+    """What of the gain over a run without memory at frame 10 is left at each of `MARKS` that the
+    loop has reached, and that gain in dB; {} where it is too small to be kept.
+    """
+    order = playlist(stream, curve.at[-1])
+    gains: dict[int, float] = {}
+    for mark in MARKS:
+        if mark > curve.at[-1]:
+            break
+        seen = [(n, p) for n, p in zip(curve.at, curve.psnr, strict=True) if mark / 2 < n <= mark]
+        indices = [order[n - 1] for n, _ in seen[-MARK_FRAMES:]]
+        alone = without_memory(session, stream, indices)
+        lone = [psnr_u8(a, stream.target[i]) for a, i in zip(alone, indices, strict=True)]
+        gains[mark] = float(np.mean([p for _, p in seen[-MARK_FRAMES:]]) - np.mean(lone))
+    first = gains.get(MARKS[0], 0.0)
+    if first < LEAST_GAIN_DB:
+        return {}
+    kept = {f"kept@{mark}": gain / first for mark, gain in gains.items() if mark > MARKS[0]}
+    return {"memory_gain": first, **kept}
+
+
 def slope(at: np.ndarray, values: np.ndarray, period: int, seed: int) -> tuple[float, float, float]:
     """Slope per 10,000 frames: 2.5 %, all data, 97.5 %. Whole periods of the clip are drawn, since
     the frames of one are not independent.
@@ -175,13 +202,13 @@ def excess(
     own: dict[int, float] = {}
     for number, (index, output) in enumerate(play(session, stream, frames), 1):
         if number in chosen:
-            own[number] = _square_error(output, stream.target[index])
+            own[number] = square_error(output, stream.target[index])
     taught: dict[int, float] = {}
     for number in chosen:
         before, index = order[number - 2], order[number - 1]
         session.reset()
         session.seed_history(output=stream.target[before], camera=stream.camera[before])
-        taught[number] = _square_error(session.step(stream.camera[index]), stream.target[index])
+        taught[number] = square_error(session.step(stream.camera[index]), stream.target[index])
     out: dict[str, dict[str, float]] = {}
     for low, high in dict.fromkeys(chosen.values()):
         inside = [n for n, decade in chosen.items() if decade == (low, high)]
@@ -190,7 +217,8 @@ def excess(
     return out
 
 
-def _square_error(output: FrameU8, target: FrameU8) -> float:
+def square_error(output: FrameU8, target: FrameU8) -> float:
+    """Mean squared difference, of 255."""
     return float(np.square(output.astype(np.float32) - target.astype(np.float32)).mean())
 
 
@@ -213,9 +241,9 @@ def contraction(session: DriftSession, stream: Stream) -> dict[str, dict[str, fl
     rng = numpy_rng(stream.seed, "contraction")
     out: dict[str, dict[str, float]] = {}
     for name, wrong in disturbances(frames[-1][1], frames[WARM_UP // 2][1], rng).items():
-        start = _square_error(wrong, state["previous"]) ** 0.5
+        start = square_error(wrong, state["previous"]) ** 0.5
         moved = follow(wrong)
-        left = [_square_error(a, b) ** 0.5 for a, b in zip(moved, calm, strict=True)]
+        left = [square_error(a, b) ** 0.5 for a, b in zip(moved, calm, strict=True)]
         out[name] = _decay(start, left)
     return out
 
@@ -254,81 +282,6 @@ def _decay(start: float, left: Sequence[float]) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disturbance:
-    """Camera frames that are shown instead of the clip's, from frame `WARM_UP` on."""
-
-    name: str
-    cameras: tuple[FrameU8, ...]
-
-
-def stresses(stream: Stream, other: Frames) -> list[Disturbance]:
-    """Black for 30 and 300 frames, a cut to another scene and back, a frozen and a noisy camera."""
-    frame = stream.camera[0]
-    rng = numpy_rng(stream.seed, "stress")
-    snow = rng.integers(0, 256, (30, *frame.shape), dtype=np.uint8)
-    elsewhere = [other[i] for i in ping_pong(len(other), 60)]
-    return [
-        Disturbance(name="black 30", cameras=(np.zeros_like(frame),) * 30),
-        Disturbance(name="black 300", cameras=(np.zeros_like(frame),) * 300),
-        Disturbance(name="cut", cameras=tuple(elsewhere)),
-        Disturbance(name="frozen", cameras=(frame,) * 100),
-        Disturbance(name="noise", cameras=tuple(snow)),
-    ]
-
-
-def recovery(
-    session: QualitySession, stream: Stream, disturbance: Disturbance, follow: int = 100
-) -> dict[str, float]:
-    """Frames after the disturbance until `HOLD` frames are within `NEAR_DB` of the undisturbed run
-    (`follow`: they never are), and the PSNR lost by the last `HOLD` of them.
-    """
-    order = playlist(stream, WARM_UP + follow)
-
-    def run(shown: Sequence[FrameU8]) -> np.ndarray:
-        begin(session, stream, prompt=stream.look.prompts[0], seeded=stream.hidden)
-        for index in order[:WARM_UP]:
-            session.step(stream.camera[index])
-        for camera in shown:
-            session.step(camera)
-        outputs = (session.step(stream.camera[i]) for i in order[WARM_UP:])
-        truth = (stream.target[i] for i in order[WARM_UP:])
-        return np.array([psnr_u8(a, b) for a, b in zip(outputs, truth, strict=True)])
-
-    lost = run(()) - run(disturbance.cameras)
-    means = np.convolve(lost, np.full(HOLD, 1 / HOLD), "valid")
-    near = np.nonzero(means <= NEAR_DB)[0]
-    frames = float(near[0]) if len(near) else float(follow)
-    return {"frames": frames, "lost_db": float(means[-1])}
-
-
-def switching(
-    session: QualitySession, stream: Stream, others: Sequence[str], gap: int = 25
-) -> dict[str, float]:
-    """Prompt switches in one stream, then back to its own: what of them is left.
-
-    leak_percent: mean squared difference from the stream that always had the prompt, 100 frames
-    after the last switch, over the difference of the look before it from that stream.
-    """
-    order = playlist(stream, gap * len(others) + 100)
-    begin(session, stream, prompt=stream.look.prompts[0], seeded=False)
-    own = [session.step(stream.camera[i]) for i in order[-100:]]
-    begin(session, stream, prompt=others[0], seeded=False)
-    last = stream.camera[0]
-    for number, index in enumerate(order[:-100]):
-        if number % gap == 0:
-            session.update(prompt=others[number // gap], seed=stream.seed)
-        last = session.step(stream.camera[index])
-    session.update(prompt=stream.look.prompts[0], seed=stream.seed)
-    after = [session.step(stream.camera[i]) for i in order[-100:]]
-    apart = max(_square_error(last, own[0]), 1e-9)
-    leak = [_square_error(a, b) for a, b in zip(after, own, strict=True)]
-    return {
-        "first_percent": 100 * leak[0] / apart,
-        "leak_percent": 100 * float(np.mean(leak[-HOLD:])) / apart,
-    }
-
-
 def still(session: QualitySession, stream: Stream, frames: int) -> dict[str, float]:
     """A camera that does not move: flicker (grey levels a frame) early and late, and how far the
     picture has crept (RMS of 255) from frame 100 (or a tenth) to the end.
@@ -349,5 +302,5 @@ def still(session: QualitySession, stream: Stream, frames: int) -> dict[str, flo
     return {
         "flicker_early": float(np.mean(changes[settled - 1 : settled - 1 + window])),
         "flicker_late": float(np.mean(changes[-window:])),
-        "crept": _square_error(previous, first) ** 0.5,
+        "crept": square_error(previous, first) ** 0.5,
     }

@@ -14,7 +14,7 @@ import everframe
 from everframe.core.errors import UserError
 from everframe.data.looks import LOOKS
 from everframe.data.looks.look import Look
-from everframe.evaluate import drift
+from everframe.evaluate import drift, stress
 from everframe.evaluate.cache import LineCache
 from everframe.evaluate.drift import DriftSession
 from everframe.evaluate.drift_plot import plot_curves
@@ -34,6 +34,8 @@ MEASURED = 20_000
 """Frames of a loop that are measured at most."""
 DECADE_SAMPLES = 30
 SWITCHES = 20
+RESIZED = 60
+"""Frames that a stream spends at another size."""
 
 Row = dict[str, Any]
 
@@ -49,10 +51,14 @@ class DriftPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftModel:
-    """Sessions of one model: with noise that is fixed along a stream, and with fresh noise."""
+    """Sessions of one model: with noise that is fixed along a stream, with fresh noise, and of
+    another frame size (height, width).
+    """
 
     fixed: DriftSession
     fresh: DriftSession
+    other: DriftSession
+    other_size: tuple[int, int]
     weights: str
 
 
@@ -144,7 +150,10 @@ def _measure(
         curve = drift.loop(
             played, stream, plan.frames, every, lambda done: tick(name, done, plan.frames)
         )
-        return {"figures": drift.loop_figures(curve, plan.frames), "curve": asdict(curve)}
+        figures = drift.loop_figures(curve, plan.frames)
+        if stream.hidden:
+            figures |= drift.state_kept(played, stream, curve)
+        return {"figures": figures, "curve": asdict(curve)}
     if test == "history":
         losses = history_losses(session, stream, QualityOptions())
         ratio = (losses["other"] + LOSS_FLOOR) / (losses["true"] + LOSS_FLOOR)
@@ -161,15 +170,16 @@ def _measure(
         }
         return {"figures": worst, "all": found}
     if test == "stress":
-        scenes = drift.stresses(stream, others[0][0].frames)
-        found = {d.name: drift.recovery(session, stream, d) for d in scenes}
+        scenes = stress.stresses(stream, others[0][0].frames)
+        scenes["resize"] = stress.resized(model.other, model.other_size, stream.camera[:RESIZED])
+        found = {name: stress.recovery(session, stream, scene) for name, scene in scenes.items()}
         return {"figures": {f"{n}: frames": v["frames"] for n, v in found.items()}, "all": found}
     if test == "switch":
         known = [x.prompts[0] for x in others[1] if x.name != stream.look.name]
         prompts = [known[i % len(known)] for i in range(SWITCHES)] if known else []
         if not prompts:
             raise UserError("the switch test needs a second look: give more --looks")
-        return {"figures": drift.switching(session, stream, prompts)}
+        return {"figures": stress.switching(session, stream, prompts)}
     return {"figures": drift.still(session, stream, plan.still_frames)}
 
 

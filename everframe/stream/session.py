@@ -20,6 +20,7 @@ from everframe.core.errors import UserError
 from everframe.core.rng import numpy_rng
 from everframe.diffusion.rollout import FIRST_STEPS
 from everframe.runtime.engine import Engine, PreparedSteps, open_engine
+from everframe.stream import saved
 from everframe.stream.control import Control, WeightedPrompts, weighted_prompts
 from everframe.stream.opening import Opening, Openings
 from everframe.text.encoder import TextEncoder
@@ -259,37 +260,32 @@ class Session:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a session of the same model, size and engine needs to go on bit for bit."""
-        h, to_numpy = self._history, self._engine.to_numpy
         fade = self._fade
         return {
             "version": STATE_VERSION,
             "size": self.size,
             "control": self._control,
             "frames": self._frames,
-            "previous": to_numpy(h.previous).copy(),
-            "anchor_output": to_numpy(h.anchor_output).copy(),
-            "anchor_camera": to_numpy(h.anchor_camera).copy(),
-            "slots": [[to_numpy(v).copy() for v in slot] for slot in h.slots],
-            "filled": h.filled,
-            "has_previous": h.has_previous,
-            "has_anchor": h.has_anchor,
+            **saved.pack(self._history, self._engine),
             "fade": None if fade is None else (fade.source.copy(), fade.frames, fade.done),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of `state_dict`.
+    def load_state_dict(self, state: dict[str, Any], *, scale: bool = False) -> None:
+        """Inverse of `state_dict`. `scale`: a stream of another frame size goes on here; its
+        pictures are resampled.
 
         Raises:
             UserError: the state is of another frame size or of a newer everframe.
         """
         if state["version"] > STATE_VERSION:
             raise UserError("this session state was saved by a newer everframe; update this one")
+        if scale and tuple(state["size"]) != self.size:
+            state = saved.scaled(state, *self.size)
         if tuple(state["size"]) != self.size:
             raise UserError(
                 f"this session state is of size {state['size']}, the session has {self.size};"
-                " open the session with that size"
+                " open the session with that size, or load it with scale=True"
             )
-        to_engine = self._engine.to_engine
         self._control = state["control"]
         self._code = self._code_of(self._control.prompts)
         self._noise = self._draw_noise(self._control.seed)
@@ -297,15 +293,7 @@ class Session:
         self._frames = state["frames"]
         fade = state["fade"]
         self._fade = None if fade is None else _Fade(source=fade[0], frames=fade[1], done=fade[2])
-        self._history = History(
-            previous=to_engine(state["previous"]),
-            anchor_output=to_engine(state["anchor_output"]),
-            anchor_camera=to_engine(state["anchor_camera"]),
-            slots=tuple(tuple(to_engine(v) for v in slot) for slot in state["slots"]),
-            filled=state["filled"],
-            has_previous=state["has_previous"],
-            has_anchor=state["has_anchor"],
-        )
+        self._history = saved.unpack(state, self._engine)
 
     def _check(self, frame: Frame) -> None:
         wanted = (*self.size, 3)

@@ -36,6 +36,8 @@ class TrainConfig:
             renewed.
         world_size: (height, width) that worlds are rendered at; steps of a size that fits into it
             have worlds, and share their dead leaves. (0, 0): `size`.
+        second_pass: a control: cached keys and values are written by a second, clean pass per frame
+            (`train.second_pass`); for clips with true history only.
         cooldown: last part of the run, in which the learning rate falls linearly to zero.
     """
 
@@ -69,6 +71,7 @@ class TrainConfig:
     cooldown: float = 0.4
     ema: float = 0.999
     clip_norm: float = 1.0
+    second_pass: bool = False
     worlds: int = 160
     world_size: tuple[int, int] = (0, 0)
     refresh_every: int = 150

@@ -27,8 +27,16 @@ from everframe.train.loss import clip_loss
 from everframe.train.noise import draw_noise
 from everframe.train.parallel import World, agree, average_gradients
 from everframe.train.rollouts import Draw, RolloutBank
+from everframe.train.second_pass import estimate_second_pass
 from everframe.train.state import TrainState
-from everframe.train.step import ClipInputs, loss_of, prepare, prepare_rollout, with_own_history
+from everframe.train.step import (
+    ClipInputs,
+    estimate,
+    loss_of,
+    prepare,
+    prepare_rollout,
+    with_own_history,
+)
 from everframe.train.throughput import Throughput, forwards
 
 RECOMPILE_LIMIT = 64
@@ -167,7 +175,9 @@ class _Trainer:
         s.net.parts = fused.parts
         inputs = self._inputs(progress, generator, fused, marks)
         with self.autocast:
-            loss, terms = loss_of(s.net, inputs, self._tables(size, s.net), c.loss, fused.loss)
+            tables = self._tables(size, s.net)
+            forward = estimate_second_pass if c.second_pass else estimate
+            loss, terms = loss_of(s.net, inputs, tables, c.loss, fused.loss, forward)
         loss.backward()
         average_gradients(s.params, world)
         norm = torch.nn.utils.clip_grad_norm_(s.params, c.clip_norm)
@@ -196,8 +206,7 @@ class _Trainer:
         main = frames == c.frames and size == c.size
         if main and self.rollouts.due(s.step, progress):
             now = s.step, progress
-            with self.autocast:
-                batch, s.rolled = self.rollouts.batch(s.net, s.rolled, now, shape, rng)
+            batch, s.rolled = self.rollouts.batch(s.net, s.rolled, now, shape, rng)
             self._mark(marks, 1)
             return prepare_rollout(batch, c, generator)
         batch = self.task.draw(s.step, streams, frames, size, rng, generator)

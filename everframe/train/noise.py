@@ -20,10 +20,10 @@ class NoiseConfig:
     in several steps and need all levels.
     """
 
-    pure_share: float = 0.75
-    alone_pure_share: float = 0.7
+    pure_share: float = 0.85
+    alone_pure_share: float = 0.8
     hidden_pure_share: float = 0.1
-    uniform_share: float = 0.1
+    uniform_share: float = 0.05
     mean: float = -0.8
     deviation: float = 0.8
     fixed_share: float = 0.75

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from everframe.arch.history import History
 from everframe.arch.torch_net import Net
 from everframe.data.held_out import Streams
-from everframe.diffusion.rollout import FIRST_STEPS
+from everframe.diffusion.rollout import FIRST_STEPS, Roller
 from everframe.train.rollouts import empty_history, make_roller
 
 
@@ -42,9 +42,19 @@ def psnr_u8(a: Tensor, b: Tensor) -> Tensor:
     return 10 * torch.log10(255**2 / error.clamp(min=0.01))
 
 
+MakeRoller = Callable[[Net, Tensor, int, int], Roller[Tensor]]
+
+
 @torch.no_grad()
 def roll_out(
-    net: Net, streams: Streams, *, frames: int, steps: int, seeded: bool, keep: Sequence[int]
+    net: Net,
+    streams: Streams,
+    *,
+    frames: int,
+    steps: int,
+    seeded: bool,
+    keep: Sequence[int],
+    make: MakeRoller = make_roller,
 ) -> Rollout:
     """`frames` own frames; the clip is played forth and back. Fixed noise per stream."""
     device = streams.camera.device
@@ -52,7 +62,7 @@ def roll_out(
     order = [*range(length), *range(length - 2, 0, -1)]
     generator = torch.Generator(device).manual_seed(11)
     noise = torch.randn((s, 3, height, width), device=device, generator=generator)
-    roller = make_roller(net, net.prompt_codes(streams.states, streams.mask), height, width)
+    roller = make(net, net.prompt_codes(streams.states, streams.mask), height, width)
     result = Rollout()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         offset = 1 if seeded else 0

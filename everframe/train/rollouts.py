@@ -45,8 +45,8 @@ class RolloutConfig:
     share: float = 0.0
     start: float = 0.1
     streams: int = 64
-    lengths: tuple[int, ...] = (16, 32, 64, 96)
-    uses: int = 10
+    lengths: tuple[int, ...] = (16, 32, 48, 64)
+    uses: int = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,9 @@ class LongClips:
         )
 
 
-def make_roller(net: Net, codes: Tensor, height: int, width: int) -> Roller[Tensor]:
+def make_roller(
+    net: Net, codes: Tensor, height: int, width: int, kind: type[Roller[Tensor]] = Roller
+) -> Roller[Tensor]:
     """A `Roller` over all streams of `codes` [S, P + 1, prompt_width] at once, on their device."""
     device = codes.device
     ops, params = TorchOps(), net.params()
@@ -111,7 +113,7 @@ def make_roller(net: Net, codes: Tensor, height: int, width: int) -> Roller[Tens
             cache[tau] = prepare_control(ops, params, net.spec, codes, features)
         return cache[tau]
 
-    return Roller(
+    return kind(
         ops=ops,
         params=params,
         spec=net.spec,
@@ -286,4 +288,5 @@ class RolloutBank:
             drawn = self._draw(rolled.step, streams, length, size, rng, generator)
             parts.append(LongClips.of(drawn))
         clips = LongClips.join(parts)
-        return clips, run_live(runner, clips, generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return clips, run_live(runner, clips, generator)

@@ -189,7 +189,8 @@ def loss_of(
     tables: Tables[Tensor],
     config: LossConfig,
     loss: Callable[..., tuple[Tensor, dict[str, Tensor]]] = clip_loss,
+    estimate: Callable[[Net, ClipInputs, Tables[Tensor]], Tensor] = estimate,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and loss (`loss` may be a compiled `clip_loss`)."""
+    """Forward and loss (`loss` may be a compiled `clip_loss`, `estimate` another forward)."""
     clean = estimate(net, inputs, tables)
     return loss(clean, inputs.target, inputs.tau, net.spec.patch, config)

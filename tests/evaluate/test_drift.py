@@ -12,12 +12,12 @@ import pytest
 from everframe.core.dims import FrameU8
 from everframe.core.errors import UserError
 from everframe.data.source import write_clip
-from everframe.evaluate import drift, drift_run
-from everframe.evaluate.drift import FOLLOWED, Disturbance
+from everframe.evaluate import drift, drift_run, stress
+from everframe.evaluate.drift import FOLLOWED
 from everframe.evaluate.drift_run import DriftModel, DriftPlan, evaluate_drift
 from everframe.evaluate.quality_run import QualityRequest
 from everframe.evaluate.streams import Stream, make_stream
-from tests.evaluate.toy import INVERTED, LOOKS, moving_clip
+from tests.evaluate.toy import INVERTED, LOOKS, TINTED, moving_clip
 
 
 class Feedback:
@@ -26,8 +26,15 @@ class Feedback:
     """
 
     def __init__(
-        self, *, keep: float = 0.0, creep: float = 0.0, noise: float = 0.0, stuck: bool = False
+        self,
+        *,
+        keep: float = 0.0,
+        creep: float = 0.0,
+        noise: float = 0.0,
+        stuck: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> None:
+        self.size = size
         self.keep, self.creep, self.noise, self.stuck = keep, creep, noise, stuck
         self.rng = np.random.default_rng(0)
         self.prompt = ""
@@ -50,8 +57,11 @@ class Feedback:
     def state_dict(self) -> dict[str, Any]:
         return {"previous": self.previous, "age": self.age}
 
-    def load_state_dict(self, state: dict[str, Any], /) -> None:
-        self.previous, self.age = state["previous"], state["age"]
+    def load_state_dict(self, state: dict[str, Any], /, *, scale: bool = False) -> None:
+        previous = state["previous"]
+        if scale and self.size and previous is not None:
+            previous = np.resize(previous, (*self.size, 3))
+        self.previous, self.age = previous, state["age"]
 
     def step(self, frame: FrameU8) -> FrameU8:
         self.age += 1
@@ -89,6 +99,38 @@ def test_a_stream_that_creeps_is_found_out() -> None:
     assert figures["psnr_loss"] > 1
     assert figures["slope_high"] < 0
     assert figures["luma_change_percent"] > 1
+
+
+class Tint:
+    """Knows its tint from the seeded frame and forgets a share of it with every frame."""
+
+    def __init__(self, forget: float) -> None:
+        self.forget, self.tint = forget, np.full(3, 128.0)
+
+    def update(self, *, prompt: str, seed: int) -> None:
+        pass
+
+    def reset(self) -> None:
+        self.tint = np.full(3, 128.0)
+
+    def seed_history(self, *, output: FrameU8, camera: FrameU8) -> None:
+        self.tint = (2.0 * output - camera).mean((0, 1))
+
+    def step(self, frame: FrameU8) -> FrameU8:
+        self.tint = self.tint + self.forget * (128 - self.tint)
+        return np.clip((frame + self.tint) / 2, 0, 255).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize(("forget", "kept"), [(0.0, 1.0), (0.003, 0.15), (0.5, 0.0)])
+def test_state_kept_finds_what_is_forgotten(forget: float, kept: float) -> None:
+    tinted = make_stream(TINTED, moving_clip("a", 1), frames=8, seed=3)
+    session = Tint(forget)
+    found = drift.state_kept(session, tinted, drift.loop(session, tinted, 300, 1))
+    if kept:
+        assert found["kept@300"] == pytest.approx(kept, abs=0.03)
+        assert set(found) == {"memory_gain", "kept@300"}
+    else:
+        assert found == {}
 
 
 def test_the_interval_of_a_slope_covers_noise_of_the_clip() -> None:
@@ -131,25 +173,36 @@ def test_a_stream_that_never_forgets_is_found_out() -> None:
 
 
 def test_recovery_counts_frames() -> None:
-    dark = Disturbance(name="black", cameras=(np.zeros((64, 64, 3), np.uint8),) * 5)
-    assert drift.recovery(Feedback(noise=2), stream(), dark)["frames"] == 0
-    slow = drift.recovery(Feedback(keep=0.9, noise=2), stream(), dark)
+    dark = stress.showing([np.zeros((64, 64, 3), np.uint8)] * 5)
+    assert stress.recovery(Feedback(noise=2), stream(), dark)["frames"] == 0
+    slow = stress.recovery(Feedback(keep=0.9, noise=2), stream(), dark)
     assert 5 < slow["frames"] < 60
-    never = drift.recovery(Feedback(stuck=True, noise=2), stream(), dark)
+    never = stress.recovery(Feedback(stuck=True, noise=2), stream(), dark)
     assert never["frames"] == 100
     assert never["lost_db"] > 3
-    names = [d.name for d in drift.stresses(stream(), moving_clip("b", 2).frames)]
+    names = list(stress.stresses(stream(), moving_clip("b", 2).frames))
     assert names == ["black 30", "black 300", "cut", "frozen", "noise"]
+
+
+def test_another_size_and_back_is_a_disturbance() -> None:
+    other = Feedback(noise=2, size=(48, 48))
+    scene = stress.resized(other, (48, 48), stream().camera[:4])
+    assert stress.recovery(Feedback(noise=2, size=(64, 64)), stream(), scene)["frames"] == 0
+    assert other.age > 4  # it went on there, not anew
+    assert other.previous is not None
+    assert other.previous.shape == (48, 48, 3)
+    slow = stress.recovery(Feedback(keep=0.9, noise=2, size=(64, 64)), stream(), scene)
+    assert slow["frames"] > 5
 
 
 def test_switching_finds_what_is_left() -> None:
     prompts = ["one strange tint", "another"] * 2
-    clean = drift.switching(Feedback(), stream(), prompts, gap=4)
+    clean = stress.switching(Feedback(), stream(), prompts, gap=4)
     assert clean["first_percent"] == clean["leak_percent"] == 0
-    leaky = drift.switching(Feedback(keep=0.9), stream(), prompts, gap=4)
+    leaky = stress.switching(Feedback(keep=0.9), stream(), prompts, gap=4)
     assert leaky["first_percent"] > 30
     assert leaky["leak_percent"] < 1
-    assert drift.switching(Feedback(keep=0.999), stream(), prompts, gap=4)["leak_percent"] > 20
+    assert stress.switching(Feedback(keep=0.999), stream(), prompts, gap=4)["leak_percent"] > 20
 
 
 def test_a_still_camera_shows_flicker_and_creep() -> None:
@@ -169,7 +222,13 @@ def footage(folder: Path) -> Path:
 def run(folder: Path, out: Path, plan: DriftPlan, opened: list[str], **changes: object) -> str:
     def open_model(_request: QualityRequest, prompt: str) -> DriftModel:
         opened.append(prompt)
-        return DriftModel(fixed=Feedback(keep=0.5), fresh=Feedback(noise=3), weights="abc")
+        return DriftModel(
+            fixed=Feedback(keep=0.5, size=(64, 64)),
+            fresh=Feedback(noise=3),
+            other=Feedback(keep=0.5, size=(48, 48)),
+            other_size=(48, 48),
+            weights="abc",
+        )
 
     request = QualityRequest(
         model="toy", footage=folder, held_out=("a",), looks=("inverted", "tinted"), out=out,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from everframe import Session
 from everframe.arch.bundle import Bundle
@@ -116,9 +117,36 @@ def test_a_change_of_prompt_opens_anew() -> None:
     assert np.array_equal(session.step(camera), stained().step(camera))
 
 
-def test_the_stored_pictures_are_whole() -> None:
-    from PIL import Image
+def test_a_stream_goes_on_at_another_size() -> None:
+    camera = frames(4)
+    session = stained()
+    small = [session.step(frame) for frame in camera][-1]
 
+    def large(seed: int) -> Session:
+        return Session.from_pretrained(
+            "pocket", prompt="stained glass", height=96, width=96, seed=seed
+        )
+
+    def again(x: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray(x).resize((96, 96), Image.Resampling.LANCZOS)
+        return np.asarray(picture, np.uint8).copy()
+
+    carried, anew = large(0), large(5)
+    carried.load_state_dict(session.state_dict(), scale=True)
+    state = carried.state_dict()
+    assert np.array_equal(state["anchor_camera"], again(camera[0]))
+    assert np.array_equal(state["previous"], again(small))
+    assert state["filled"] == 0
+    next_frame = again(camera[3])
+    apart = [
+        float(np.square(s.step(next_frame).astype(float) - again(small)).mean())
+        for s in (carried, anew)
+    ]
+    assert apart[0] < 0.5 * apart[1]  # the same glass, not another window
+    assert carried.state_dict()["filled"] == 1
+
+
+def test_the_stored_pictures_are_whole() -> None:
     for path in FOLDER.glob("*.webp"):
         with Image.open(path) as sheet:
             assert sheet.height == SIDE

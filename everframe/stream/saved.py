@@ -1,0 +1,57 @@
+"""A stream's memory as plain arrays: to be kept, or carried over to another frame size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from everframe.arch.history import History
+from everframe.runtime.engine import Engine
+
+PICTURES = ("previous", "anchor_output", "anchor_camera")
+
+
+def pack(history: History[Any], engine: Engine[Any]) -> dict[str, Any]:
+    """Copies of all values of a memory."""
+    slots = [[engine.to_numpy(v).copy() for v in slot] for slot in history.slots]
+    pictures = (history.previous, history.anchor_output, history.anchor_camera)
+    return {
+        **{n: engine.to_numpy(v).copy() for n, v in zip(PICTURES, pictures, strict=True)},
+        "slots": slots,
+        "filled": history.filled,
+        "has_previous": history.has_previous,
+        "has_anchor": history.has_anchor,
+    }
+
+
+def unpack(saved: dict[str, Any], engine: Engine[Any]) -> History[Any]:
+    """Inverse of `pack` for the same frame size; `slots` None: nothing is cached."""
+    put, slots = engine.to_engine, saved["slots"]
+    cached = engine.empty_history().slots
+    if slots is not None:
+        cached = tuple(tuple(put(v) for v in slot) for slot in slots)
+    return History(
+        previous=put(saved["previous"]),
+        anchor_output=put(saved["anchor_output"]),
+        anchor_camera=put(saved["anchor_camera"]),
+        slots=cached,
+        filled=saved["filled"],
+        has_previous=saved["has_previous"],
+        has_anchor=saved["has_anchor"],
+    )
+
+
+def scaled(saved: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    """The same memory at another frame size: pictures are resampled, cached keys and values (which
+    belong to patches) are dropped; the ring fills again within a few frames.
+    """
+    pictures = {name: _scaled(saved[name], height, width) for name in PICTURES}
+    return {**saved, **pictures, "size": (height, width), "slots": None, "filled": 0}
+
+
+def _scaled(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image, np.uint8).copy()
