@@ -179,9 +179,17 @@ def crop_grid(boxes: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def photometric(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Exposure, white balance, contrast, hue swaps and sensor noise, constant along a stream.
+    """`recolour` and sensor noise, whose strength is constant along a stream; [B, T, 3, H, W]."""
+    x = recolour(x, generator)
+    noise = torch.randn(x.shape, device=x.device, generator=generator)
+    strength = torch.rand((len(x), 1, 1, 1, 1), device=x.device, generator=generator)
+    return (x + 0.025 * strength * noise).clamp(0, 1)
 
-    x [B, T, 3, H, W] in 0..1; the noise alone is fresh for each frame.
+
+def recolour(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Exposure, white balance, contrast and hue swaps, constant along a stream.
+
+    x [B, T, 3, H, W] in 0..1.
     """
     streams = x.shape[0]
 
@@ -195,6 +203,4 @@ def photometric(x: Tensor, generator: torch.Generator) -> Tensor:
     swap = (uniform(0, 1) < 0.15).float()
     x = x + swap * (x.roll(1, 2) - x)
     x = (x * uniform(0.6, 1.25) * uniform(0.88, 1.12, 3) + uniform(-0.06, 0.1)).clamp(1e-3, 1)
-    x = x ** uniform(0.7, 1.4)
-    noise = torch.randn(x.shape, device=x.device, generator=generator)
-    return (x + uniform(0, 0.025) * noise).clamp(0, 1)
+    return x ** uniform(0.7, 1.4)

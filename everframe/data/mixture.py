@@ -15,7 +15,7 @@ from torch import Tensor
 
 from everframe.data.batch import ClipBatch
 from everframe.data.catalogue import Catalogue
-from everframe.data.footage import Footage, photometric
+from everframe.data.footage import Footage, photometric, recolour
 from everframe.data.leaves import LeavesBank
 from everframe.data.pairs import PairBank
 from everframe.data.people.composite import swap_room
@@ -215,7 +215,8 @@ class Mixture:
             moved = int(plan.person * c.room_share)
             if moved:  # few rooms are filmed; the network shall learn people, not those rooms
                 rooms = self.footage.draw(moved, frames, size, rng)[:, :, :3]
-                swapped = swap_room(people[:moved], masked[:moved, :, 3:], rooms)
+                dressed = recolour(people[:moved], generator)  # nor those clothes
+                swapped = swap_room(dressed, masked[:moved, :, 3:], rooms)
                 people = torch.cat([swapped, people[moved:]])
             parts.append(people)
             mask = torch.cat([mask, masked[:, :, 3:]])

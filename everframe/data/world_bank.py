@@ -84,12 +84,12 @@ class WorldBank:
         self, streams: int, frames: int, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, np.ndarray]:
         """Source and target [streams, frames + 2, 3, H, W] in 0..1, one random window of `size`,
-        and the dress of each stream.
+        and the dress of each stream. Clips of more frames than were rendered go to and fro.
         """
         clip = rng.integers(0, len(self._dress), streams)
         stride = 2 if 2 * frames < self._length and rng.random() < 0.3 else 1
-        start = rng.integers(0, self._length - stride * frames, streams)
-        times = start[:, None] + np.arange(frames + 1) * stride
+        start = rng.integers(0, max(self._length - stride * frames, 1), streams)
+        times = to_and_fro(start[:, None] + np.arange(frames + 1) * stride, self._length)
         anchor = self._length + rng.integers(0, ANCHORS, (streams, 1))
         rows = torch.from_numpy(clip[:, None]).to(self._device, non_blocking=True)
         cols = torch.from_numpy(np.concatenate([times, anchor], 1))
@@ -98,3 +98,9 @@ class WorldBank:
         window = self._frames[..., top : top + height, left : left + width]
         pair = window[rows, cols.to(self._device, non_blocking=True)].float() / 255
         return pair[:, :, 0], pair[:, :, 1], self._dress[clip]
+
+
+def to_and_fro(times: np.ndarray, length: int) -> np.ndarray:
+    """Numbers from 0 on, folded into 0..length - 1: 0 1 2 1 0 1 2 for a length of 3."""
+    turn = length - 1
+    return turn - np.abs(times % max(2 * turn, 1) - turn)

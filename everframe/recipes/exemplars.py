@@ -3,7 +3,8 @@
     python -m everframe.recipes.exemplars
 
 For each look with hidden state a few results over frames of the training footage, each with another
-state; and for every look the mean text vector of its training prompts.
+state; and for every look the mean text vector of its training prompts and the weights that tell it
+from the others.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from everframe.core.rng import stream_seed
-from everframe.data.catalogue import Catalogue
+from everframe.data.catalogue import TWINS, Catalogue
 from everframe.data.held_out import clip_path
 from everframe.data.source import read_clip
 from everframe.recipes.configs import pocket
+from everframe.recipes.prompt_classifier import fit, mean_vectors
 from everframe.stream.opening import CAMERAS_FILE, CODES_FILE, FOLDER, LOOKS_FILE, SIDE
 from everframe.text.encoder import TextEncoder
 
@@ -46,22 +48,17 @@ def write_exemplars(footage: Path, folder: Path) -> None:
             state = look.draw(len(camera), SIDE, SIDE, torch.Generator().manual_seed(seed))
             _save(look.apply(camera, state), folder / f"{look.name}.webp")
     looks = [
-        {"name": name, "kind": kind, "whole": label < catalogue.first_person}
-        for label, (name, kind) in enumerate(zip(catalogue.names, catalogue.kinds, strict=True))
+        {"name": name, "kind": kind, "twin": TWINS.get(name.removeprefix("world_"), "")}
+        if name.startswith("world_")
+        else {"name": name, "kind": kind}
+        for name, kind in zip(catalogue.names, catalogue.kinds, strict=True)
     ]
     lines = ",\n".join(json.dumps(look) for look in looks)
     (folder / LOOKS_FILE).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    codes = [
-        np.mean([_unit(encoder.encode(x).pooled) for x in catalogue.prompts(label)], axis=0)
-        for label in range(len(catalogue.names))
-    ]
-    save_file(
-        {"codes": np.stack([_unit(c) for c in codes]).astype(np.float16)}, folder / CODES_FILE
-    )
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+    codes = mean_vectors(catalogue, encoder)
+    weights, bias = fit(catalogue, encoder, codes)
+    arrays = {"codes": codes, "weights": weights, "bias": bias}
+    save_file({n: a.astype(np.float16) for n, a in arrays.items()}, folder / CODES_FILE)
 
 
 def _save(pictures: Tensor, path: Path) -> None:

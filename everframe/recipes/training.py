@@ -35,6 +35,8 @@ from everframe.train.state import TrainState, new_state
 
 SHEET_FRAMES = (0, 10, 100)
 PREVIEW_CLIPS = 3
+LONG_WORLDS, LONG_WORLD_FRAMES = 32, 40
+"""Rendered clips for own rollouts, and their frames (longer rollouts go to and fro)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +65,23 @@ def build_sources(
     lines = [x for x in catalogue.lines() if x.strength == 1.0 or not full_strength]
     book = PromptBook(lines, encoder, device)
     footage = Footage(footage_dir, config.held_out, device)
-    bank = None
+    bank = long_bank = None
     canvas = config.world_size if any(config.world_size) else config.size
     if config.worlds and config.mixture.world_share + config.mixture.world_camera_share > 0:
-        worlds = Worlds(*canvas, device)
+        worlds, every = Worlds(*canvas, device), config.refresh_every
         bank = WorldBank(
-            worlds,
-            canvas,
-            config.worlds,
-            seed=config.seed,
-            device=device,
-            every=config.refresh_every,
+            worlds, canvas, config.worlds, seed=config.seed, device=device, every=every
         )
+        if config.rollouts.share:
+            long_bank = WorldBank(
+                worlds,
+                canvas,
+                min(config.worlds, LONG_WORLDS),
+                seed=config.seed + 1,
+                device=device,
+                every=every,
+                length=LONG_WORLD_FRAMES,
+            )
     mixture = Mixture(
         catalogue, book, footage, bank, config.mixture, seed=config.seed, device=device, pairs=pairs
     )
@@ -82,12 +89,11 @@ def build_sources(
     alone = replace(
         config.mixture,
         leaves_share=0.0,
-        world_share=0.0,
         world_camera_share=0.0,
         fade_share=0.0,
         blend_share=0.0,
     )
-    long = Mixture(catalogue, book, footage, None, alone, seed=config.seed, device=device)
+    long = Mixture(catalogue, book, footage, long_bank, alone, seed=config.seed, device=device)
     return Sources(catalogue=catalogue, book=book, mixture=mixture, long=long)
 
 

@@ -30,15 +30,12 @@ FOLDER = Path(__file__).with_name("exemplars")
 LOOKS_FILE, CODES_FILE, CAMERAS_FILE = "looks.json", "codes.safetensors", "cameras.webp"
 SIDE = 256
 """Height and width of a stored picture; a file holds several of them side by side."""
-WHOLE_BONUS = 0.03
-"""Added to the cosine of looks of the whole picture: words such as "moonlight" name one of these
-and a dress of rendered worlds, and cameras are more frequent than renders. Held-out paraphrases
-find their look in 87 % of the cases with it, 86 % without (whole picture: 92 %, 87 %).
-"""
-SIMILAR = 0.45
-"""Least cosine of a prompt and the look that it is taken for. Of the held-out paraphrases of looks
-with an exemplar 92 % find their own at this value and 1 % a wrong one; 3 % of those of other looks
-find any (docs/log.md).
+SHARPNESS = 16.0
+"""Of the cosines in the logits of the looks."""
+SIMILAR = 0.35
+"""Least cosine of a prompt and the look that it is taken for. At this value 95 % of the held-out
+paraphrases of looks of the whole picture find their own, 4 % another, 1 % none (0.45: 93, 4, 3);
+99 % of those with an exemplar find theirs and none a wrong one; 2 % of others find any.
 """
 
 
@@ -65,15 +62,18 @@ class Openings:
     def __init__(
         self,
         folder: Path,
-        looks: list[tuple[str, str]],
-        codes: NDArray[np.float32],
-        whole: NDArray[np.bool_],
+        looks: list[dict[str, str]],
+        arrays: dict[str, NDArray[np.float32]],
     ) -> None:
-        """Names and kinds of the looks, a unit vector [n, 384] for each, and which are of the whole
-        picture [n].
+        """Names, kinds and twins of the looks; for each a unit vector `codes` [n, 384], and
+        `weights` [n, 384] and `bias` [n] of its logit.
         """
-        self._folder, self._looks, self._codes = folder, looks, codes
-        self._bonus = WHOLE_BONUS * whole
+        self._folder = folder
+        self._names = [look["name"] for look in looks]
+        self._kinds = {look["name"]: look["kind"] for look in looks}
+        self._twins = {look["name"]: look.get("twin") or look["name"] for look in looks}
+        self._codes, self._weights = arrays["codes"], arrays["weights"]
+        self._bias = arrays["bias"]
 
     @staticmethod
     @cache
@@ -85,25 +85,25 @@ class Openings:
         """
         try:
             looks = json.loads((folder / LOOKS_FILE).read_text(encoding="utf-8"))
-            pairs = [(str(look["name"]), str(look["kind"])) for look in looks]
-            whole = np.array([bool(look["whole"]) for look in looks])
-            codes = load_file(folder / CODES_FILE)["codes"].astype(np.float32)
+            arrays = load_file(folder / CODES_FILE)
+            return Openings(folder, looks, {n: a.astype(np.float32) for n, a in arrays.items()})
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise _damaged(folder, error) from None
-        return Openings(folder, pairs, codes, whole)
 
     def nearest(self, pooled: NDArray[np.float32]) -> str:
-        """Name of the look nearest to a text vector [384]; empty if none is near."""
-        similar = self._codes @ (pooled / max(float(np.linalg.norm(pooled)), 1e-9)) + self._bonus
-        best = int(similar.argmax())
-        return self._looks[best][0] if similar[best] >= SIMILAR else ""
+        """Name of the look that a text vector [384] most likely means; empty if none is near."""
+        direction = pooled / max(float(np.linalg.norm(pooled)), 1e-9)
+        best = int((SHARPNESS * self._weights @ direction + self._bias).argmax())
+        return self._names[best] if self._codes[best] @ direction >= SIMILAR else ""
 
     def of(self, name: str, seed: int, height: int, width: int) -> Opening:
-        """The opening of a look; `seed` chooses among the exemplars and their mirror images."""
-        kind = dict(self._looks).get(name, "")
+        """The opening of a look; `seed` chooses among the exemplars and their mirror images. A
+        dress of rendered worlds opens as the look that means the same for camera footage.
+        """
+        kind = self._kinds.get(self._twins.get(name, ""), "")
         if not kind:
             return Opening()
-        path = self._folder / f"{name}.webp"
+        path = self._folder / f"{self._twins[name]}.webp"
         exemplar = None
         if kind == "hidden" and path.exists():
             exemplar = self._exemplar(path, seed, height, width)

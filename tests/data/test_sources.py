@@ -21,7 +21,7 @@ from everframe.data.footage import (
 )
 from everframe.data.leaves import RENEW_EVERY, SPARE_FRAMES, LeavesBank
 from everframe.data.source import clip_size, read_clip, write_clip
-from everframe.data.world_bank import WorldBank
+from everframe.data.world_bank import WorldBank, to_and_fro
 from everframe.data.worlds.world import Worlds
 
 CPU = torch.device("cpu")
@@ -243,3 +243,15 @@ def test_smaller_frames_are_windows_of_the_worlds() -> None:
     windows = whole.unfold(1, 16, 1).unfold(2, 16, 1)  # [3, y, x, 16, 16]
     same = (windows == part[:, None, None]).flatten(3).all(-1).all(0)
     assert bool(same.any())
+
+
+def test_clips_longer_than_the_rendered_ones_go_to_and_fro() -> None:
+    assert to_and_fro(np.arange(8), 3).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert to_and_fro(np.arange(3), 1).tolist() == [0, 0, 0]
+    bank = WorldBank(Worlds(16, 16, CPU), (16, 16), 1, seed=1, device=CPU, every=10, length=3)
+    bank.renew(0)
+    source, target, _ = bank.draw(2, 7, (16, 16), np.random.default_rng(0))
+    assert source.shape == target.shape == (2, 9, 3, 16, 16)
+    for frames in (source, target):
+        assert torch.equal(frames[:, :4], frames[:, 4:8])
+        assert not torch.equal(frames[:, 0], frames[:, 1])

@@ -58,19 +58,31 @@ def test_the_seed_chooses_among_exemplars() -> None:
 
 
 def test_held_out_paraphrases_find_their_exemplar() -> None:
-    from everframe.data.catalogue import Catalogue
+    from everframe.data.catalogue import TWINS, Catalogue
 
     catalogue = Catalogue()
+    same = {f"world_{dress}": look for dress, look in TWINS.items()}
     right = wrong = total = 0
     for look in catalogue.flat:
         if look.kind == "hidden":
             for prompt in look.held_out:
                 found = opening(prompt)
-                right += found.look == look.name
-                wrong += found.exemplar is not None and found.look != look.name
+                is_own = same.get(found.look, found.look) == look.name
+                right += is_own and found.exemplar is not None
+                wrong += found.exemplar is not None and not is_own
                 total += 1
-    assert right / total > 0.9
-    assert wrong / total < 0.03
+    assert right / total > 0.95
+    assert wrong / total < 0.01
+
+
+def test_a_dress_of_worlds_opens_as_the_look_that_means_the_same() -> None:
+    openings = Openings.load()
+    dress, look = (openings.of(name, 3, 64, 96) for name in ("world_knitted_wool", "knitted"))
+    assert dress.exemplar is not None
+    assert look.exemplar is not None
+    assert np.array_equal(dress.exemplar.output, look.exemplar.output)
+    assert dress.kind == "hidden"
+    assert openings.of("world_jungle", 0, 64, 96).exemplar is None
 
 
 @pytest.mark.parametrize("name", ["looks.json", "codes.safetensors", "cameras.webp"])
