@@ -20,7 +20,9 @@ STEPS = 3600
 
 UNDAMAGED = AugmentConfig(clean_share=1.0)
 NOISE_ONLY = AugmentConfig(
+    resample_share=0.0,
     blur_share=0.0,
+    saturation_share=0.0,
     exposure_share=0.0,
     offset_share=0.0,
     swap_share=0.0,

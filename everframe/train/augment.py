@@ -22,18 +22,21 @@ class AugmentConfig:
     """Shares of damaged frames (0..1) and strengths (in the -1..1 range)."""
 
     clean_share: float = 0.2
-    blur_share: float = 0.35
-    exposure_share: float = 0.35
-    offset_share: float = 0.25
-    noise_share: float = 0.4
     swap_share: float = 0.03
     repeat_share: float = 0.05
-    noise_max: float = 0.3
-    offset_max: float = 0.15
+    resample_share: float = 0.3
+    blur_share: float = 0.12
+    saturation_share: float = 0.25
+    saturation_max: float = 0.35
+    exposure_share: float = 0.3
     exposure_max: float = 0.3
+    offset_share: float = 0.25
+    offset_max: float = 0.15
+    noise_share: float = 0.4
+    noise_max: float = 0.3
 
 
-DRAWS = 16
+DRAWS = 18
 """Uniform numbers that one frame takes."""
 
 
@@ -59,18 +62,21 @@ def corrupt(
 def apply_damage(
     frames: Tensor, draws: Tensor, cells: Tensor, grain: Tensor, config: AugmentConfig
 ) -> Tensor:
-    """The faults for given random numbers: `draws` [16, B, T, 1, 1, 1] uniform, others normal."""
+    """The faults for given random numbers: `draws` [18, B, T, 1, 1, 1] uniform, others normal."""
     active = (draws[0] > config.clean_share).float()
 
     def chosen(index: int, share: float) -> Tensor:
         return (draws[index] < share).float() * active
 
     x = misplace(frames, draws[1] + 1 - active, config)
-    x = x + chosen(2, config.blur_share) * (soften(x, draws[3]) - x)
-    x = x + chosen(4, config.exposure_share) * (expose(x, draws[5:10], config.exposure_max) - x)
-    strength = draws[11] * config.offset_max
-    x = x + chosen(10, config.offset_share) * strength * seams(cells, frames.shape[-2:])
-    return x + chosen(12, config.noise_share) * draws[13] * config.noise_max * grain
+    x = x + chosen(2, config.resample_share) * (resample(x, draws[3]) - x)
+    x = x + chosen(4, config.blur_share) * (blur(x, draws[5]) - x)
+    x = x + chosen(6, config.saturation_share) * (saturate(x, draws[7], config.saturation_max) - x)
+    x = x + chosen(8, config.exposure_share) * (expose(x, draws[9:13], config.exposure_max) - x)
+    x = x + chosen(13, config.offset_share) * draws[14] * config.offset_max * seams(
+        cells, frames.shape[-2:]
+    )
+    return x + chosen(15, config.noise_share) * draws[16] * config.noise_max * grain
 
 
 def misplace(frames: Tensor, draw: Tensor, config: AugmentConfig) -> Tensor:
@@ -82,7 +88,7 @@ def misplace(frames: Tensor, draw: Tensor, config: AugmentConfig) -> Tensor:
     return torch.where(again, late, x)
 
 
-def soften(x: Tensor, amount: Tensor) -> Tensor:
+def resample(x: Tensor, amount: Tensor) -> Tensor:
     """Down and up again by 2 or 4, mixed by `amount`: the blur that a model locks into."""
     flat = x.flatten(0, 1)
     size = flat.shape[-2:]
@@ -93,12 +99,24 @@ def soften(x: Tensor, amount: Tensor) -> Tensor:
     return x + (0.3 + 0.7 * amount) * (low - x)
 
 
-def expose(x: Tensor, draws: Tensor, limit: float) -> Tensor:
-    """Gain, saturation and a colour cast, from five uniform numbers per frame."""
-    symmetric = (draws * 2 - 1) * limit
+def blur(x: Tensor, amount: Tensor) -> Tensor:
+    """Means of 3 x 3 pixels, twice, mixed by `amount` (0..1)."""
+    flat = x.flatten(0, 1)
+    for _ in range(2):
+        flat = F.avg_pool2d(flat, 3, stride=1, padding=1, count_include_pad=False)
+    return x + amount * (flat.view_as(x) - x)
+
+
+def saturate(x: Tensor, draw: Tensor, limit: float) -> Tensor:
+    """Distance from grey times 1 +- `limit`."""
     gray = (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(2, keepdim=True)
-    x = gray + (x - gray) * (1 + symmetric[0])
-    return x * (1 + symmetric[1]) + torch.cat([*symmetric[2:5]], 2) / 3
+    return gray + (x - gray) * (1 + (draw * 2 - 1) * limit)
+
+
+def expose(x: Tensor, draws: Tensor, limit: float) -> Tensor:
+    """Gain and a colour cast, from four uniform numbers per frame."""
+    symmetric = (draws * 2 - 1) * limit
+    return x * (1 + symmetric[0]) + torch.cat([*symmetric[1:4]], 2) / 3
 
 
 def seams(cells: Tensor, size: torch.Size) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from everframe.arch.torch_net import table_tensors
+from everframe.train import augment
 from everframe.train.augment import AugmentConfig, apply_damage, corrupt
 from everframe.train.config import TrainConfig
 from everframe.train.loop import clip_shape, learning_rate
@@ -100,6 +101,48 @@ def test_a_share_of_the_remembered_frames_stays_clean(share: float) -> None:
     assert float(clean.float().mean()) == pytest.approx(share, abs=0.11)
     if share == 1.0:
         assert torch.equal(out, frames)
+
+
+def test_every_operator_does_what_its_name_says() -> None:
+    x = torch.rand((2, 3, 3, 32, 48), generator=generator()) * 1.6 - 0.8
+    one, gray = torch.ones(2, 3, 1, 1, 1), torch.tensor(augment.LUMA).view(3, 1, 1)
+
+    def luma(y: torch.Tensor) -> torch.Tensor:
+        return (y * gray).sum(2)
+
+    for soft in (augment.resample(x, one), augment.blur(x, one)):
+        assert float(soft.diff(dim=-1).abs().mean()) < 0.5 * float(x.diff(dim=-1).abs().mean())
+        assert float(soft.mean()) == pytest.approx(float(x.mean()), abs=0.02)
+    torch.testing.assert_close(augment.blur(x, 0 * one), x)
+    full = augment.saturate(x, one, 0.4)
+    torch.testing.assert_close(luma(full), luma(x))
+    torch.testing.assert_close(full - luma(full)[:, :, None], 1.4 * (x - luma(x)[:, :, None]))
+    bright = augment.expose(x, torch.stack([one, one, one / 2, 0 * one]), 0.3)
+    torch.testing.assert_close(bright[:, :, 0], 1.3 * x[:, :, 0] + 0.1)
+    torch.testing.assert_close(bright[:, :, 1], 1.3 * x[:, :, 1])
+    torch.testing.assert_close(bright[:, :, 2], 1.3 * x[:, :, 2] - 0.1)
+    cells = torch.randn((2, 3, 3, 2, 3), generator=generator())
+    offset = augment.seams(cells, x.shape[-2:])
+    assert torch.equal(offset[..., :16, 16:32], cells[..., :1, 1:2].expand(-1, -1, -1, 16, 16))
+    lost = AugmentConfig(swap_share=0.5, repeat_share=0.5)
+    assert torch.equal(augment.misplace(x, 0.2 * one, lost), x.roll(1, 0))
+    assert torch.equal(augment.misplace(x, 0.7 * one, lost)[:, 1:], x[:, :-1])
+
+
+@pytest.mark.parametrize(
+    "share",
+    ["resample", "blur", "saturation", "exposure", "offset", "noise", "swap", "repeat"],
+)
+def test_every_operator_has_its_own_share(share: str) -> None:
+    frames = torch.rand((6, 4, 3, 32, 32), generator=generator()) * 2 - 1
+    names = ("resample", "blur", "saturation", "exposure", "offset", "noise", "swap", "repeat")
+    none = {f"{name}_share": 0.0 for name in names}
+    quiet = AugmentConfig(clean_share=0.0, **none)
+    assert torch.equal(corrupt(frames, 16, quiet, generator(1)), frames)
+    loud = AugmentConfig(clean_share=0.0, **{**none, f"{share}_share": 1.0})
+    changed = (corrupt(frames, 16, loud, generator(1)) != frames).flatten(2).any(2)
+    expected = 18 / 24 if share == "repeat" else 1.0  # the first frame has none before it
+    assert float(changed.float().mean()) == expected
 
 
 def test_compiled_damage_is_the_damage() -> None:
