@@ -11,7 +11,8 @@ from PIL import Image
 from everframe.arch.history import History
 from everframe.runtime.engine import Engine
 
-PICTURES = ("previous", "anchor_output", "anchor_camera")
+ANCHOR = ("anchor_output", "anchor_camera")
+PICTURES = ("previous", *ANCHOR)
 
 
 def pack(history: History[Any], engine: Engine[Any]) -> dict[str, Any]:
@@ -46,10 +47,15 @@ def unpack(saved: dict[str, Any], engine: Engine[Any]) -> History[Any]:
 
 def scaled(saved: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     """The same memory at another frame size: pictures are resampled, cached keys and values (which
-    belong to patches) are dropped; the ring fills again within a few frames.
+    belong to patches) are dropped; the ring fills again within a few frames. The anchors of the
+    sizes before are kept in `anchors`: a stream that comes back has its own again, not blurred.
     """
+    anchors = {**saved["anchors"], tuple(saved["size"]): tuple(saved[name] for name in ANCHOR)}
     pictures = {name: _scaled(saved[name], height, width) for name in PICTURES}
-    return {**saved, **pictures, "size": (height, width), "slots": None, "filled": 0}
+    if (height, width) in anchors:
+        pictures |= dict(zip(ANCHOR, anchors[height, width], strict=True))
+    changed = {"size": (height, width), "slots": None, "filled": 0, "anchors": anchors}
+    return {**saved, **pictures, **changed}
 
 
 def _scaled(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -81,6 +81,7 @@ class Session:
         self._code = self._code_of(control.prompts)
         self._fade: _Fade | None = None
         self._history: History[Any] = engine.empty_history()
+        self._anchors: dict[tuple[int, int], Any] = {}  # of this stream at other frame sizes
         self._noise = self._draw_noise(control.seed)
         self._prepared: dict[int, PreparedSteps[Any]] = {}
         self._frames = 0
@@ -164,6 +165,7 @@ class Session:
         if not begun and self._fade is None:
             # a copy: the caller may fill the array of `frame` again
             history = history.anchored(output=made, camera=engine.to_engine(frame.copy()))
+            self._anchors = {}
         self._history = history
         out = engine.to_numpy(made)
         self._times_ms.append((time.perf_counter() - begin) * 1e3)
@@ -241,6 +243,7 @@ class Session:
         made = self._engine.to_engine(output.copy())
         history = replace(history, previous=made, has_previous=True)
         self._history = history.anchored(output=made, camera=self._engine.to_engine(camera.copy()))
+        self._anchors = {}
 
     @property
     def stats(self) -> SessionStats:
@@ -267,6 +270,7 @@ class Session:
             "control": self._control,
             "frames": self._frames,
             **saved.pack(self._history, self._engine),
+            "anchors": dict(self._anchors),
             "fade": None if fade is None else (fade.source.copy(), fade.frames, fade.done),
         }
 
@@ -279,6 +283,7 @@ class Session:
         """
         if state["version"] > STATE_VERSION:
             raise UserError("this session state was saved by a newer everframe; update this one")
+        state = {"anchors": {}, **state}  # older states have none
         if scale and tuple(state["size"]) != self.size:
             state = saved.scaled(state, *self.size)
         if tuple(state["size"]) != self.size:
@@ -294,6 +299,7 @@ class Session:
         fade = state["fade"]
         self._fade = None if fade is None else _Fade(source=fade[0], frames=fade[1], done=fade[2])
         self._history = saved.unpack(state, self._engine)
+        self._anchors = dict(state["anchors"])
 
     def _check(self, frame: Frame) -> None:
         wanted = (*self.size, 3)

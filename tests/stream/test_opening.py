@@ -156,6 +156,14 @@ def test_a_stream_goes_on_at_another_size() -> None:
     ]
     assert apart[0] < 0.5 * apart[1]  # the same glass, not another window
     assert carried.state_dict()["filled"] == 1
+    back = stained(seed=9)
+    back.load_state_dict(carried.state_dict(), scale=True)
+    first = session.state_dict()["anchor_output"]
+    assert np.array_equal(back.state_dict()["anchor_output"], first)  # not resampled twice
+    carried.reset()
+    carried.step(next_frame)  # another stream: its anchor is its own
+    back.load_state_dict(carried.state_dict(), scale=True)
+    assert not np.array_equal(back.state_dict()["anchor_output"], first)
 
 
 def test_the_stored_pictures_are_whole() -> None:
