@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         **measure(folder, config, args.frames),
     }
     (folder / "curve.json").write_text(json.dumps(report), encoding="utf-8")
-    print(line_of(report), flush=True)
+    print(line_of(row_of(report)), flush=True)
 
 
 def at(curve: Sequence[float], time_: int) -> float:
@@ -114,51 +114,57 @@ def at(curve: Sequence[float], time_: int) -> float:
     return float(np.mean(curve[max(0, time_ - half) : time_ + half]))
 
 
-def line_of(report: dict[str, Any]) -> str:
-    """One row of the table."""
-    cells = [f"{report['name']:12}"]
+def line_of(row: dict[str, Any]) -> str:
+    """One line of the table."""
+    cells = [f"{row['name']:12}"]
     for group in ("plain", "hidden"):
-        curve = report["curves"][group]
-        times = [t for t in TIMES if t <= len(curve)]
-        cells.append(group + " " + " ".join(f"{t}:{at(curve, t):.2f}" for t in times))
-        cells.append(f"(alone {report['without_memory'][group]:.2f})")
+        cells.append(group + " " + " ".join(f"{t}:{v:.2f}" for t, v in row[group].items()))
+        cells.append(f"(alone {row['without_memory'][group]:.2f})")
     return "  ".join(cells)
 
 
+def row_of(report: dict[str, Any]) -> dict[str, Any]:
+    """What is published of a run: the table's figures and a thinned curve `[[frame, dB], ...]`."""
+    row = {k: v for k, v in report.items() if k != "curves"}
+    for group, curve in report["curves"].items():
+        x, y = smoothed(np.arange(1, len(curve) + 1), np.array(curve))
+        row[group] = {str(t): round(at(curve, t), 2) for t in TIMES if t <= len(curve)}
+        row[f"{group}_curve"] = [[round(float(a)), round(float(b), 2)]
+                                 for a, b in zip(x, y, strict=True)]  # fmt: skip
+    return row
+
+
 def collect(args: argparse.Namespace) -> None:
-    """Table, figure, JSON."""
-    found = {p.parent.name: json.loads(p.read_text()) for p in args.folder.glob("*/curve.json")}
-    reports = [found[n.removeprefix("control-")] for n in CONTROLS
-               if n.removeprefix("control-") in found]  # fmt: skip
-    for report in reports:
-        print(line_of(report))
+    """Table, figure, JSON. Rows already in --out stay unless their control was run again."""
+    rows: dict[str, dict[str, Any]] = {}
+    if args.out and args.out.is_file():
+        rows = {row["name"]: row for row in json.loads(args.out.read_text("utf-8"))["runs"]}
+    for path in sorted(args.folder.glob("*/curve.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        rows[report["name"]] = row_of(report)
+    names = [name.removeprefix("control-") for name in CONTROLS]
+    ordered = [rows[name] for name in names if name in rows]
+    for row in ordered:
+        print(line_of(row))
     if args.plot:
-        plot(reports, args.plot)
-    rows: list[dict[str, Any]] = []
-    for report in reports:
-        short = {k: v for k, v in report.items() if k != "curves"}
-        for group, curve in report["curves"].items():
-            x, y = smoothed(np.arange(1, len(curve) + 1), np.array(curve))
-            short[group] = {str(t): round(at(curve, t), 2) for t in TIMES if t <= len(curve)}
-            short[f"{group}_curve"] = [[round(float(a)), round(float(b), 2)]
-                                       for a, b in zip(x, y, strict=True)]  # fmt: skip
-        rows.append(short)
-    result = {"command": "python benchmarks/controls.py run NAME", "looks": LOOKS, "runs": rows}
+        plot(ordered, args.plot)
+    result = {"command": "python benchmarks/controls.py run NAME", "looks": LOOKS, "runs": ordered}
     if args.out:
         args.out.write_text(json.dumps(result, indent=None) + "\n", encoding="utf-8")
-    print(json.dumps({"runs": [row["name"] for row in rows]}))
+    print(json.dumps({"runs": [row["name"] for row in ordered]}))
 
 
-def plot(reports: Sequence[dict[str, Any]], path: Path) -> None:
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """PSNR over frames, one panel per kind of look."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, group in zip(axes, ("plain", "hidden"), strict=True):
-        for report in reports:
-            curve = np.array(report["curves"][group])
-            axis.plot(*smoothed(np.arange(1, len(curve) + 1), curve), label=report["name"], lw=1.2)
+        for row in rows:
+            frames, psnr = np.array(row[f"{group}_curve"]).T
+            mark = "o" if len(frames) <= len(TIMES) else ""
+            axis.plot(frames, psnr, label=row["name"], lw=1.2, marker=mark, ms=3)
         axis.set_xscale("log")
         axis.set_title(f"{group} looks")
         axis.set_xlabel("frame")

@@ -123,6 +123,7 @@ def _request(args: argparse.Namespace) -> "QualityRequest":
         height=args.height,
         width=args.width,
         engine=args.engine,
+        precision=args.precision,
         steps=args.steps,
         frames=args.frames if quality else None,
         seed=args.seed,
@@ -170,6 +171,11 @@ def _add_model_options(parser: argparse.ArgumentParser, *, out: str) -> None:
     )
     how = parser.add_argument_group("with what")
     how.add_argument("--engine", default="auto", help="runs the model (%(default)s)")
+    how.add_argument(
+        "--precision",
+        default="auto",
+        help="auto (the fastest here), float32, bfloat16 or int8 (%(default)s)",
+    )
     how.add_argument("--steps", type=int, default=1, help="denoising steps (%(default)s)")
     how.add_argument("--height", type=int, default=224, help="px, a multiple of 16 (%(default)s)")
     how.add_argument("--width", type=int, default=288, help="px, a multiple of 16 (%(default)s)")
@@ -237,6 +243,7 @@ def _session(request: "QualityRequest", prompt: str, *, fresh_noise: bool = Fals
         height=request.height,
         width=request.width,
         engine=request.engine,
+        precision=request.precision,
         steps=request.steps,
         seed=request.seed,
         fresh_noise=fresh_noise,

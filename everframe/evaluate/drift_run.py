@@ -92,6 +92,7 @@ def evaluate_drift(
         "model": Path(request.model).name,
         "weights": model.weights,
         "engine": request.engine,
+        "precision": request.precision,
         "steps": request.steps,
         "size": [request.height, request.width],
         "frames": plan.frames,

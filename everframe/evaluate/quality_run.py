@@ -45,7 +45,7 @@ class QualityRequest:
         looks: look names; empty means all.
         out: folder for results, also the cache.
         height, width: session size in px, multiples of the patch.
-        engine, steps: as for `Session.from_pretrained`.
+        engine, precision, steps: as for `Session.from_pretrained`.
         frames: rollout length, or None for the suite's own.
         seed: of hidden states and of session noise.
         fast: the short suite.
@@ -62,6 +62,7 @@ class QualityRequest:
     height: int = 224
     width: int = 288
     engine: str = "auto"
+    precision: str = "auto"
     steps: int = 1
     frames: int | None = None
     seed: int = 0
@@ -104,6 +105,7 @@ def evaluate_quality(
         "model": Path(request.model).name,
         "weights": opened.weights,
         "engine": request.engine,
+        "precision": request.precision,
         "steps": request.steps,
         "size": [request.height, request.width],
         "held_out": list(request.held_out),

@@ -6,7 +6,7 @@ Each primitive has one lowering below, named as in `arch.ops.Ops`; a test enumer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ OPSET = 18
 NORM_EPS = 1e-6
 SMALLEST_INT8 = 64
 """Output channels from which an int8 product pays."""
+Matrices = tuple[str, ...]
+"""Weights by the ends of their names."""
 ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
 Array = NDArray[Any]
 
@@ -34,6 +36,8 @@ class GraphWriter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.transposed: set[str] = set()
+        self.maps: set[str] = set()
+        self.cells: dict[str, str] = {}
         self._count = 0
         self._shared: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
 
@@ -81,6 +85,21 @@ class GraphWriter:
         """Static reshape."""
         return self.node("Reshape", [x, self.ints(*shape)])
 
+    def as_map(self, x: str, shape: tuple[int, ...]) -> str:
+        """A map [C, H, W] as [1, C, H, W]. Maps stay so from one operation to the next: a runtime
+        then keeps the layout that its convolutions like, instead of reordering around each reshape.
+        """
+        return self.mark(x if x in self.maps else self.reshape(x, 1, *shape))
+
+    def as_array(self, x: str, shape: tuple[int, ...]) -> str:
+        """The value in the rank that the program says."""
+        return self.reshape(x, *shape) if x in self.maps else x
+
+    def mark(self, x: str) -> str:
+        """Note that `x` has a leading axis of one."""
+        self.maps.add(x)
+        return x
+
 
 Lowering = Callable[[GraphWriter, Operation, list[str], list[tuple[int, ...]]], str]
 
@@ -93,7 +112,7 @@ def _linear(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int,
 
 def _modulate(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
     gain = g.node("Add", [x[2], g.scalar(1.0)])
-    return g.node("Add", [g.node("Mul", [x[0], gain]), x[1]])
+    return _kept(g, x, g.node("Add", [g.node("Mul", [x[0], gain]), x[1]]))
 
 
 def _rms_norm(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
@@ -104,7 +123,7 @@ def _rms_norm(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[in
 
 
 def _silu(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-    return g.node("Mul", [x[0], g.node("Sigmoid", [x[0]])])
+    return _kept(g, x, g.node("Mul", [x[0], g.node("Sigmoid", [x[0]])]))
 
 
 def _swiglu(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
@@ -144,13 +163,16 @@ def _attend(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int,
 
 
 def _concat(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-    return g.node("Concat", x, axis=op.attributes["axis"])
+    if g.maps.isdisjoint(x):
+        return g.node("Concat", x, axis=op.attributes["axis"])
+    parts = [g.as_map(part, shape) for part, shape in zip(x, shapes, strict=True)]
+    return g.mark(g.node("Concat", parts, axis=op.attributes["axis"]))
 
 
 def _take(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
     a = op.attributes
     bounds = [g.ints(a["start"]), g.ints(a["stop"]), g.ints(a["axis"])]
-    return g.node("Slice", [x[0], *bounds])
+    return _kept(g, x, g.node("Slice", [x[0], *bounds]))
 
 
 def _select(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
@@ -171,46 +193,45 @@ def _space_to_depth(
     (c, h, w), s = shapes[0], op.attributes["block"]
     cells = g.reshape(x[0], c, h // s, s, w // s, s)
     moved = g.node("Transpose", [cells], perm=[0, 2, 4, 1, 3])
-    return g.reshape(moved, c * s * s, h // s, w // s)
+    image = g.mark(g.reshape(moved, 1, c * s * s, h // s, w // s))
+    g.cells[image] = cells
+    return image
 
 
 def _depth_to_space(
     g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]
 ) -> str:
-    (c, h, w), s = shapes[0], op.attributes["block"]
-    cells = g.reshape(x[0], c // s**2, s, s, h, w)
-    moved = g.node("Transpose", [cells], perm=[0, 3, 1, 4, 2])
-    return g.reshape(moved, c // s**2, h * s, w * s)
+    image = g.as_map(x[0], shapes[0])
+    return g.mark(g.node("DepthToSpace", [image], blocksize=op.attributes["block"], mode="CRD"))
 
 
 def _to_tokens(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
     c, h, w = shapes[0]
+    if x[0] in g.cells:  # patches straight to tokens: one transposition instead of two
+        moved = g.node("Transpose", [g.cells[x[0]]], perm=[1, 3, 0, 2, 4])
+        return g.reshape(moved, h * w, c)
     return g.node("Transpose", [g.reshape(x[0], c, h * w)], perm=[1, 0])
 
 
 def _to_map(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-    c = shapes[0][-1]
-    flat = g.node("Transpose", [x[0]], perm=[1, 0])
-    return g.reshape(flat, c, op.attributes["rows"], op.attributes["cols"])
+    cells = g.reshape(x[0], 1, op.attributes["rows"], op.attributes["cols"], shapes[0][-1])
+    return g.mark(g.node("Transpose", [cells], perm=[0, 3, 1, 2]))
 
 
 def _upsample(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-    c, h, w = shapes[0]
     f = op.attributes["factor"]
     scales = g.constant(np.array([1, 1, f, f], np.float32))
     up = g.node(
         "Resize",
-        [g.reshape(x[0], 1, c, h, w), "", scales],
+        [g.as_map(x[0], shapes[0]), "", scales],
         mode="linear",
         coordinate_transformation_mode="half_pixel",
     )
-    return g.reshape(up, c, h * f, w * f)
+    return g.mark(up)
 
 
 def _conv3x3(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-    (c, h, w), out = shapes[0], shapes[1][0]
-    y = g.node("Conv", [g.reshape(x[0], 1, c, h, w), x[1]], pads=[1, 1, 1, 1])
-    return g.reshape(y, out, h, w)
+    return g.mark(g.node("Conv", [g.as_map(x[0], shapes[0]), x[1]], pads=[1, 1, 1, 1]))
 
 
 def _local_affine(
@@ -223,7 +244,7 @@ def _local_affine(
     y = columns[3]
     for column, channel in zip(columns[:3], channels, strict=True):
         y = g.node("Add", [g.node("Mul", [column, channel]), y])
-    return g.reshape(y, 3 * sub, h, w)
+    return g.mark(g.reshape(y, 1, 3 * sub, h, w))
 
 
 def _from_uint8(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
@@ -232,7 +253,8 @@ def _from_uint8(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[
 
 
 def _to_uint8(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-    clamped = g.node("Clip", [x[0], g.scalar(-1.0), g.scalar(1.0)])
+    planes = g.as_array(x[0], shapes[0])
+    clamped = g.node("Clip", [planes, g.scalar(-1.0), g.scalar(1.0)])
     wide = g.node("Mul", [g.node("Add", [clamped, g.scalar(1.0)]), g.scalar(127.5)])
     whole = g.node("Cast", [g.node("Round", [wide])], to=TensorProto.UINT8)
     return g.node("Transpose", [whole], perm=[1, 2, 0])
@@ -240,9 +262,14 @@ def _to_uint8(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[in
 
 def _elementwise(kind: str) -> Lowering:
     def lower(g: GraphWriter, op: Operation, x: list[str], shapes: list[tuple[int, ...]]) -> str:
-        return g.node(kind, x)
+        return _kept(g, x, g.node(kind, x))
 
     return lower
+
+
+def _kept(g: GraphWriter, x: list[str], result: str) -> str:
+    """The result of an operation that broadcasts: a map if an operand is one."""
+    return result if g.maps.isdisjoint(x) else g.mark(result)
 
 
 LOWERINGS: dict[str, Lowering] = {
@@ -274,12 +301,12 @@ LOWERINGS: dict[str, Lowering] = {
 
 
 def build_onnx(
-    program: Program, bound: Mapping[str, Array], *, int8_weights: bool = False
+    program: Program, bound: Mapping[str, Array], *, int8: Matrices = ()
 ) -> onnx.ModelProto:
     """Lower a program of one stream (no leading axes); `bound` holds its weights and constants by
     name.
 
-    Inputs and outputs keep their names. `int8_weights` writes the matrices of `linear` as int8 with
+    Inputs and outputs keep their names. `int8`: matrices of `linear` to write as int8 with
     one scale per output channel, for runtimes that multiply in int8.
 
     Raises KeyError when a weight is missing.
@@ -291,7 +318,8 @@ def build_onnx(
     for value in program.values:
         if value.kind in ("weight", "constant"):
             array = np.ascontiguousarray(bound[value.name], np.float32)
-            if int8_weights and value.index in matrices and len(array) >= SMALLEST_INT8:
+            wanted = value.name.endswith(int8) and value.index in matrices
+            if wanted and len(array) >= SMALLEST_INT8:
                 g.int8_matrix(value.name, array)
             else:
                 g.initializers.append(numpy_helper.from_array(array, value.name))
@@ -302,9 +330,10 @@ def build_onnx(
         shapes = [values[i].shape for i in op.inputs if i is not None]
         names[op.output] = LOWERINGS[op.primitive](g, op, inputs, shapes)
     for name, index in program.outputs.items():
-        g.nodes.append(helper.make_node("Identity", [names[index]], [name]))
+        result = g.as_array(names[index], values[index].shape)
+        g.nodes.append(helper.make_node("Identity", [result], [name]))
     graph = helper.make_graph(
-        g.nodes,
+        _used(g.nodes, program.outputs),
         "everframe",
         [_info(v.name, v) for v in program.named("input").values()],
         [_info(name, values[index]) for name, index in program.outputs.items()],
@@ -312,6 +341,16 @@ def build_onnx(
     )
     opset = helper.make_opsetid("", OPSET)
     return helper.make_model(graph, opset_imports=[opset], ir_version=9, producer_name="everframe")
+
+
+def _used(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes that the outputs need, in order."""
+    needed, kept = set(outputs), list[onnx.NodeProto]()
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    return kept[::-1]
 
 
 def _info(name: str, value: Value) -> onnx.ValueInfoProto:

@@ -10,7 +10,7 @@ from everframe.arch.bundle import Bundle
 from everframe.arch.positions import position_features, rope_angles
 from everframe.arch.program import Program
 from everframe.diffusion.programs import control_program, prompt_program, step_program
-from everframe.runtime.onnx_graph import build_onnx
+from everframe.runtime.onnx_graph import Matrices, build_onnx
 
 
 def model_programs(bundle: Bundle, height: int, width: int) -> dict[str, Program]:
@@ -23,9 +23,9 @@ def model_programs(bundle: Bundle, height: int, width: int) -> dict[str, Program
 
 
 def onnx_models(
-    bundle: Bundle, height: int, width: int, *, int8_step: bool = False
+    bundle: Bundle, height: int, width: int, *, int8_step: Matrices = ()
 ) -> dict[str, onnx.ModelProto]:
-    """The programs lowered, with weights and tables inside; `int8_step`: int8 matrices in `step`.
+    """The programs lowered, with weights and tables inside; `int8_step`: those of `step` in int8.
 
     Raises:
         UserError: the size is no multiple of the patch.
@@ -36,7 +36,7 @@ def onnx_models(
     bound = {**bundle.weights, **tables}
     programs = model_programs(bundle, height, width)
     return {
-        name: build_onnx(program, bound, int8_weights=int8_step and name == "step")
+        name: build_onnx(program, bound, int8=int8_step if name == "step" else ())
         for name, program in programs.items()
     }
 

@@ -16,6 +16,7 @@ from everframe.arch.positions import step_features
 from everframe.diffusion.process import euler_coefficients, levels
 from everframe.diffusion.programs import slot_name
 from everframe.runtime.engine import PreparedSteps, prompt_bias
+from everframe.runtime.onnx_graph import Matrices
 from everframe.runtime.onnx_models import onnx_models
 
 Array = NDArray[Any]
@@ -35,7 +36,7 @@ class ProgramEngine:
         size: tuple[int, int],
         compile_graph: Compile,
         *,
-        int8_step: bool = False,
+        int8_step: Matrices = (),
     ) -> None:
         """Compile the programs for a frame `size` (height, width); a second or two."""
         height, width = size

@@ -110,7 +110,7 @@ class Session:
             prompt: text, or (text, weight) pairs for a blend.
             height, width: frame size, multiples of the patch (16).
             engine: `auto` or an engine name.
-            precision: `auto`, `float32` or `bfloat16`.
+            precision: `auto` (the fastest), `float32`, `bfloat16` or `int8`.
             strength: 0 (camera) to 1.
             seed: noise of the stream; same seed and input, same output.
             steps: 1, 2, 4 or 8 denoising steps per frame.

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from everframe.arch.bundle import Bundle
 from everframe.arch.history import History
 from everframe.arch.spec import Spec
 from everframe.arch.torch_net import table_tensors
@@ -48,7 +49,7 @@ BFLOAT16_LEVELS = 1.5
 CAPABLE = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 COMPILERS: dict[str, Compile] = {
     "onnxruntime": compile_graph,
-    "openvino": graph_compiler("float32")[0],
+    "openvino": graph_compiler("float32"),
 }
 Array = NDArray[Any]
 
@@ -144,6 +145,27 @@ def test_openvino_in_bfloat16_stays_near(filled: int) -> None:
         made, truth = frames_of(engine, reference, filled, seed)
         errors.append(float(np.abs(made.astype(np.float32) - truth).mean()))
     assert max(errors) < BFLOAT16_LEVELS, errors
+
+
+def test_int8_of_the_shipped_pocket_stays_near_float32() -> None:
+    """`auto` on a CPU: products after a normalisation in int8, the rest as the processor likes."""
+    bundle = Bundle.from_pretrained("pocket")
+    states, mask = random_tokens(0)
+    cameras = [random_frame(seed) for seed in range(4)]
+    noise = np.random.default_rng(0).standard_normal((3, HEIGHT, WIDTH), np.float32)
+    made: dict[str, list[Array]] = {}
+    for precision in ("float32", "auto"):
+        engine = open_engine("openvino", bundle, height=HEIGHT, width=WIDTH, precision=precision)
+        prepared = engine.prepare(engine.encode_prompt(states, mask), 1)
+        history = engine.empty_history()
+        made[engine.name] = []
+        for camera in cameras:
+            frame, history = engine.step(history, camera, noise, prepared)
+            made[engine.name].append(frame.astype(np.float32))
+    assert list(made) == ["openvino (float32)", "openvino (int8)"]
+    exact, fast = (np.stack(frames) for frames in made.values())
+    error = float(np.abs(exact - fast).mean())
+    assert 0 < error < BFLOAT16_LEVELS, error
 
 
 def test_masked_slots_never_reach_the_frame() -> None:
