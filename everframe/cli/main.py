@@ -28,6 +28,7 @@ examples:
   everframe restyle clip.mp4 -p "pencil sketch"
   everframe restyle clip.mp4 -p "pencil sketch" -p "4s:neon night" --compare
   everframe restyle camera:0 -p "oil painting" -o me.mp4     (Ctrl-C ends it)
+  everframe live                                             (a page for your webcam)
   everframe prompts                                          (looks that the model knows)
 
 `everframe VERB --help` explains a verb.
@@ -36,7 +37,7 @@ examples:
 
 VERBS = {
     "restyle": "restyle a video, a camera or pictures by a prompt",
-    "serve": "restyle live in the browser and for OBS",
+    "live": "restyle live in the browser and for OBS",
     "models": "list the models on this machine",
     "prompts": "list the looks a model knows, with example prompts",
     "data": "make and inspect training data",
@@ -53,9 +54,7 @@ EXTRAS = {
     "onnxruntime": "onnxruntime",
     "h5py": "evaluate",
     "matplotlib": "evaluate",
-    "starlette": "serve",
-    "uvicorn": "serve",
-    "aiortc": "serve",
+    "aiortc": "webrtc",
 }
 """Optional package -> the extra that installs it."""
 

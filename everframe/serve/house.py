@@ -1,0 +1,96 @@
+"""What the parts of a server share: host, admission, figures, and whether it is closing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from everframe.serve.admission import Admission
+from everframe.serve.host import SessionHost
+from everframe.serve.protocol import SessionStats
+from everframe.stream.resize import Size
+
+STAGE_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.5, 1.0)
+
+
+class Owner(Protocol):
+    """The connection that a session belongs to."""
+
+    def lose(self) -> None:
+        """Another connection takes over."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """A running server. `size`: of the pictures of who asks for none; `public_url`: its address;
+    `lost`: sessions whose connection broke off, and when (monotonic seconds).
+    """
+
+    host: SessionHost
+    admission: Admission
+    size: Size
+    public_url: str = ""
+    draining: bool = False
+    ready: bool = False
+    engine: str = ""
+    figures: Figures = field(default_factory=lambda: Figures())
+    owners: dict[str, Owner] = field(default_factory=dict[str, Owner])
+    lost: dict[str, float] = field(default_factory=dict[str, float])
+
+    def vacate(self, reason: str) -> None:
+        """A session is over: its place is free."""
+        self.admission.leave()
+        self.figures.sessions.dec()
+        self.figures.ended.labels(reason).inc()
+
+    def tidy(self) -> None:
+        """End sessions that were left alone for too long."""
+        now, limit_s = time.monotonic(), self.host.limits.resume_s
+        for session_id, since in list(self.lost.items()):
+            seat = self.host.find(session_id)
+            if seat is None or now - since > limit_s:
+                del self.lost[session_id]
+                if seat is not None:
+                    self.host.close(seat, "its connection did not come back")
+                self.vacate("lost")
+        self.host.expire()
+
+
+class Figures:
+    """The metrics of a server, in a registry of its own (seconds, base units)."""
+
+    def __init__(self) -> None:
+        """All at zero."""
+        self.registry = CollectorRegistry()
+        self.sessions = Gauge("everframe_sessions", "Open sessions", registry=self.registry)
+        self.ended = Counter(
+            "everframe_session_end", "Ended sessions", ["reason"], registry=self.registry
+        )
+        self.frames = Counter("everframe_frames", "Frames", ["result"], registry=self.registry)
+        self.errors = Counter(
+            "everframe_errors", "Requests refused", ["code"], registry=self.registry
+        )
+        self.stage = Histogram(
+            "everframe_frame_stage_seconds",
+            "Medians of a second",
+            ["stage"],
+            buckets=STAGE_BUCKETS,
+            registry=self.registry,
+        )
+        self.glass = Histogram(
+            "everframe_glass_to_glass_seconds",
+            "Capture to display, medians of a second as viewers report them",
+            buckets=STAGE_BUCKETS,
+            registry=self.registry,
+        )
+
+    def watch(self, stats: SessionStats) -> None:
+        """Take the figures of a session of one second."""
+        self.stage.labels("model").observe(stats.model_ms["p50"] / 1e3)
+        self.stage.labels("total").observe(stats.total_ms["p50"] / 1e3)
+        self.frames.labels("ok").inc(round(stats.fps_out))
+        self.frames.labels("dropped").inc(max(0, round(stats.fps_in - stats.fps_out)))

@@ -1,0 +1,168 @@
+"""The models of a server: opened once for each size, shared by all sessions of that size."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from everframe.arch.bundle import Bundle, find_bundle
+from everframe.core.errors import UserError
+from everframe.runtime.engine import Engine, open_engine
+from everframe.serve.wire import Pixels
+from everframe.stream.control import Control
+from everframe.stream.session import Session
+
+IDENTITY = "identity"
+"""The engine that returns the camera: what is left is the cost of the way."""
+ENGINES_KEPT = 4
+"""Sizes that stay open; the one used longest ago goes first."""
+
+
+class Restyler(Protocol):
+    """What a seat drives: a `Session`, or the camera itself."""
+
+    def step(self, frame: Pixels, /) -> Pixels:
+        """Restyle one frame, uint8 [H, W, 3]."""
+        ...
+
+    def update(
+        self,
+        *,
+        prompt: list[tuple[str, float]] | None = None,
+        strength: float | None = None,
+        transition: int = 0,
+        seed: int | None = None,
+        steps: int | None = None,
+    ) -> None:
+        """Change settings from the next frame on."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the past."""
+        ...
+
+    @property
+    def control(self) -> Control:
+        """The present settings."""
+        ...
+
+
+class Camera:
+    """Returns the frames as they are, for measuring the transport alone."""
+
+    def __init__(self, control: Control) -> None:
+        """Keep the settings, which change nothing."""
+        self._control = control
+
+    @property
+    def control(self) -> Control:
+        """The settings it was given."""
+        return self._control
+
+    def step(self, frame: Pixels, /) -> Pixels:
+        """The frame."""
+        return frame
+
+    def update(self, **_: Any) -> None:
+        """Nothing changes."""
+
+    def reset(self) -> None:
+        """There is no past."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A look that a model knows: name, one prompt, and its picture if it has one."""
+
+    name: str
+    prompt: str
+    hidden: bool
+    thumbnail: Path | None
+
+
+class Models:
+    """Opens engines and remembers them. Thread-safe; opening takes a second or two."""
+
+    def __init__(
+        self, model: str = "pocket", engine: str = "auto", precision: str = "auto"
+    ) -> None:
+        """Read the default model, so that a wrong name is told at once.
+
+        Raises:
+            UserError: no such model.
+        """
+        self.model, self.engine, self.precision = model, engine, precision
+        self._folder = find_bundle(model)
+        self._bundles: dict[str, Bundle] = {model: Bundle.from_pretrained(model)}
+        self._engines: OrderedDict[tuple[str, int, int], Engine[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, model: str, width: int, height: int) -> Engine[Any] | None:
+        """The engine of a model at a size; None for the identity.
+
+        Raises:
+            UserError: no such model or engine.
+        """
+        if self.engine == IDENTITY:
+            return None
+        with self._lock:
+            key = model, width, height
+            if key not in self._engines:
+                if model not in self._bundles:
+                    self._bundles[model] = Bundle.from_pretrained(model)
+                self._engines[key] = open_engine(
+                    self.engine,
+                    self._bundles[model],
+                    height=height,
+                    width=width,
+                    precision=self.precision,
+                )
+            self._engines.move_to_end(key)
+            while len(self._engines) > ENGINES_KEPT:
+                self._engines.popitem(last=False)
+            return self._engines[key]
+
+    def warm(self, width: int, height: int) -> None:
+        """Open the default model and run it once, so that the first visitor does not wait."""
+        engine = self.open(self.model, width, height)
+        if engine is not None:
+            session = self.begin(self.model, engine, Control(prompts=(("pencil sketch", 1.0),)))
+            session.step(np.zeros((height, width, 3), np.uint8))
+
+    def begin(self, model: str, engine: Engine[Any] | None, control: Control) -> Restyler:
+        """A new stream; to be called by the thread that will step it."""
+        if engine is None:
+            return Camera(control)
+        known = {str(look["name"]): list(look["prompts"]) for look in self._bundles[model].looks}
+        return Session(engine, control, model=Path(model).name, looks=known)
+
+    def looks(self) -> list[Look]:
+        """The looks of the default model."""
+        found: list[Look] = []
+        for look in self._bundles[self.model].looks:
+            name = str(look["name"])
+            picture = self._folder / "thumbnails" / f"{name}.webp"
+            found.append(
+                Look(
+                    name=name,
+                    prompt=str(look["prompts"][0]),
+                    hidden=look.get("kind") == "hidden",
+                    thumbnail=picture if picture.is_file() else None,
+                )
+            )
+        return found
+
+    def check(self, model: str) -> str:
+        """A model that a visitor may choose: the server's own one or another that is bundled.
+
+        Raises:
+            UserError: any other: a visitor must not make the server read a folder.
+        """
+        if model != self.model and ("/" in model or "\\" in model or model.startswith(".")):
+            raise UserError(f"model '{model}' is no bundled model; leave it out for {self.model}")
+        return model
