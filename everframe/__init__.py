@@ -3,15 +3,20 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from everframe.serve.client import connect
     from everframe.stream.session import Session
 
-__all__ = ["Session", "__version__"]
+__all__ = ["Session", "__version__", "connect"]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Load `Session` on first use, so that importing the package costs nothing."""
+    """Load `Session` and `connect` on first use, so that importing the package costs nothing."""
+    if name == "connect":
+        from everframe.serve.client import connect
+
+        return connect
     if name == "Session":
         from everframe.stream.session import Session
 

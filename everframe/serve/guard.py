@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ OPEN_PATHS = ("/static/", "/healthz", "/readyz", "/version")
 """Readable without a token: the page itself and the probes."""
 OPEN_PAGES = ("/", "/view")
 POLICY_VIOLATION = 1008
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{0,128}")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -44,8 +46,10 @@ class Access:
         """For a server that listens on `host`.
 
         Raises:
-            UserError: reachable from elsewhere, and no token.
+            UserError: reachable from elsewhere, and no token; or a token that no header can carry.
         """
+        if not TOKEN.fullmatch(token):
+            raise UserError("--token may have letters, digits and . _ ~ - only, at most 128")
         if is_loopback(host):
             return Access(hosts=(*LOOPBACK_NAMES, host, *names), origins=origins, token=token)
         if not token:

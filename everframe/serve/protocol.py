@@ -235,6 +235,14 @@ def parse(text: str) -> Any:  # noqa: ANN401 - one of the members of `ClientMess
         raise UserError(f"{where or 'message'}: {first['msg']}; see docs/live.md") from None
 
 
+def event_id_of(text: str) -> str | None:
+    """The event id of a message that may be wrong otherwise, so that its sender hears of it."""
+    try:
+        return Message.model_validate_json(text, extra="ignore").event_id
+    except ValidationError:
+        return None
+
+
 def dump(message: Message) -> str:
     """A message as JSON, without what is not set."""
     return message.model_dump_json(exclude_none=True)

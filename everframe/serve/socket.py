@@ -98,14 +98,19 @@ class Connection:
             if not allowed:
                 await self._refuse("too many messages a second", POLICY_VIOLATION)
                 return
+            event_id: str | None = None
             try:
                 if data is not None:
                     self._take_picture(data)
-                elif await self._take_message(protocol.parse(got.get("text") or "")):
-                    return
+                else:
+                    text = got.get("text") or ""
+                    event_id = protocol.event_id_of(text)
+                    await self._take_message(protocol.parse(text))
             except UserError as error:
                 self._house.figures.errors.labels("bad_message").inc()
-                self._outbox.message(protocol.Error(code="bad_message", message=str(error)))
+                self._outbox.message(
+                    protocol.Error(code="bad_message", message=str(error), event_id=event_id)
+                )
 
     async def _refuse(self, why: str, code: int) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:
@@ -119,8 +124,7 @@ class Connection:
             raise UserError("a picture came before session.start; send that first")
         self._house.host.submit(self._seat, wire.unpack(data))
 
-    async def _take_message(self, message: Any) -> bool:  # noqa: ANN401 - see `protocol.parse`
-        """Do what a message asks; True if it ends the connection."""
+    async def _take_message(self, message: Any) -> None:  # noqa: ANN401 - see `protocol.parse`
         seat, event_id = self._seat, message.event_id
         match message:
             case protocol.SessionPing():
@@ -143,7 +147,6 @@ class Connection:
                 self._house.host.close(seat, "ended by its owner")
             case _:
                 raise UserError("this connection has a session already; open another one")
-        return False
 
     async def _start(self, start: protocol.SessionStart) -> None:
         house = self._house
