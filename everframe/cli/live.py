@@ -9,6 +9,10 @@ from typing import TypeVar
 
 from everframe.cli.verb import Subparsers
 from everframe.core.errors import UserError
+from everframe.serve.host import Limits
+from everframe.serve.models import Models
+from everframe.serve.server import Address, JsonLines, Server
+from everframe.stream.resize import parse_size
 
 EXAMPLES = """\
 examples:
@@ -108,11 +112,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: no such model, port taken, or a bind that needs a token.
     """
-    from everframe.serve.host import Limits
-    from everframe.serve.models import Models
-    from everframe.serve.server import Address, JsonLines, Server
-    from everframe.stream.resize import parse_size
-
     handler = logging.StreamHandler(sys.stderr)
     if args.log_json:
         handler.setFormatter(JsonLines())

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from everframe.core.errors import UserError
 from everframe.serve.protocol import TOKEN_SUBPROTOCOL
 
-OPEN_PATHS = ("/static/", "/healthz", "/readyz", "/version")
+OPEN_PATHS = ("/static/", "/api/looks/", "/healthz", "/readyz", "/version")
 """Readable without a token: the page itself and the probes."""
 OPEN_PAGES = ("/", "/view")
 POLICY_VIOLATION = 1008

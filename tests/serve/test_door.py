@@ -170,7 +170,9 @@ def test_any_picture_message_is_read_or_refused(data: bytes) -> None:
         assert wire.decode(wire.unpack(data)).ndim == 3
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(messages=st.lists(MESSAGES | st.binary(max_size=60), min_size=1, max_size=15))
 def test_a_connection_survives_rubbish(start: Start, messages: list[str | bytes]) -> None:
     url = start().url
