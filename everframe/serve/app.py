@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def build_app(house: House, access: Access) -> Starlette:
 
     return Starlette(
         routes=[
+            *_rtc(house),
             Route("/", pages.page),
             Route("/view", pages.page),
             Route("/api/info", pages.info),
@@ -112,6 +114,15 @@ def build_app(house: House, access: Access) -> Starlette:
         middleware=[Middleware(Guard, access=access)],
         lifespan=lambda _: running(house),
     )
+
+
+def _rtc(house: House) -> list[Route]:
+    """WebRTC, where its package is installed."""
+    if find_spec("aiortc") is None:
+        return []
+    from everframe.serve.rtc_routes import rtc_routes
+
+    return rtc_routes(house)
 
 
 @contextlib.asynccontextmanager
@@ -137,6 +148,8 @@ async def running(house: House) -> AsyncGenerator[None]:
     finally:
         house.draining = True
         keeper.cancel()
+        for peer in list(house.peers.values()):
+            await peer.close()
         await asyncio.to_thread(host.stop)
 
 
@@ -158,7 +171,7 @@ def describe(house: House, access: Access) -> dict[str, Any]:
             "frames_per_s": limits.frames_per_s,
             "sessions": limits.sessions,
         },
-        "transports": ["ws-jpeg"],
+        "transports": ["ws-jpeg", *(["webrtc"] if find_spec("aiortc") else [])],
         "auth": "token" if access.token else "none",
         "public_url": house.public_url,
     }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from everframe.core.errors import UserError
 from everframe.serve.admission import Admission
 from everframe.serve.host import SessionHost
-from everframe.serve.protocol import SessionStats
+from everframe.serve.protocol import SessionStart, SessionStats
+from everframe.serve.seat import Seat
 from everframe.stream.resize import Size
 
+log = logging.getLogger("everframe.serve")
 STAGE_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.5, 1.0)
 
 
@@ -21,6 +27,16 @@ class Owner(Protocol):
 
     def lose(self) -> None:
         """Another connection takes over."""
+        ...
+
+
+class Closing(Protocol):
+    """A WebRTC connection of a seat."""
+
+    seat: Seat
+
+    async def close(self) -> None:
+        """Hang up."""
         ...
 
 
@@ -39,7 +55,28 @@ class House:
     engine: str = ""
     figures: Figures = field(default_factory=lambda: Figures())
     owners: dict[str, Owner] = field(default_factory=dict[str, Owner])
+    peers: dict[str, Closing] = field(default_factory=dict[str, "Closing"])
     lost: dict[str, float] = field(default_factory=dict[str, float])
+    _hanging_up: asyncio.Future[None] | None = None
+
+    async def open(self, start: SessionStart, tell: Callable[[int], None]) -> Seat:
+        """Admit and open a session; `tell` hears the place in the queue.
+
+        Raises:
+            UserError: shutting down, the queue is full, or the settings are not possible.
+        """
+        if self.draining:
+            raise UserError("the server is shutting down; try again in a minute")
+        await self.admission.enter(tell)
+        size = start.size or (self.size.width, self.size.height)
+        try:
+            seat = await asyncio.to_thread(self.host.open, start, size)
+        except BaseException:
+            self.admission.leave()
+            raise
+        self.figures.sessions.inc()
+        log.info("session %s opened, %dx%d", seat.id, *size)
+        return seat
 
     def vacate(self, reason: str) -> None:
         """A session is over: its place is free."""
@@ -57,6 +94,9 @@ class House:
                 if seat is not None:
                     self.host.close(seat, "its connection did not come back")
                 self.vacate("lost")
+        for peer in list(self.peers.values()):
+            if self.host.find(peer.seat.id) is None:
+                self._hanging_up = asyncio.ensure_future(peer.close())
         self.host.expire()
 
 

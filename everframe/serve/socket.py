@@ -152,19 +152,10 @@ class Connection:
         house = self._house
         seat = house.host.resume(start.resume) if start.resume else None
         if seat is None:
-            if house.draining:
-                raise UserError("the server is shutting down; try again in a minute")
-            await house.admission.enter(
-                lambda place: self._outbox.message(protocol.SessionQueue(position=place))
+            seat = await house.open(
+                start,
+                lambda place: self._outbox.message(protocol.SessionQueue(position=place)),
             )
-            size = start.size or (house.size.width, house.size.height)
-            try:
-                seat = await asyncio.to_thread(house.host.open, start, size)
-            except BaseException:
-                house.admission.leave()
-                raise
-            house.figures.sessions.inc()
-            log.info("session %s opened, %dx%d", seat.id, *size)
         elif (before := house.owners.pop(seat.id, None)) is not None:
             before.lose()
         house.lost.pop(seat.id, None)
