@@ -36,7 +36,12 @@ WHERE = {
     "h5py": ("everframe/evaluate/*.py",),
     "cv2": ("everframe/evaluate/*.py",),
     "matplotlib": ("everframe/evaluate/*.py",),
-    "av": ("everframe/stream/*.py", "everframe/data/source.py", "everframe/serve/rtc*.py"),
+    "av": (
+        "everframe/stream/*.py",
+        "everframe/data/source.py",
+        "everframe/serve/rtc*.py",
+        "everframe/serve/broadcast.py",
+    ),
     "starlette": ("everframe/serve/*.py",),
     "uvicorn": ("everframe/serve/*.py",),
     "aiortc": ("everframe/serve/*.py",),

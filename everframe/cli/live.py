@@ -19,6 +19,7 @@ examples:
   everframe live                        open the page, allow the camera, type a prompt
   everframe live --model studio --size 256x256
   everframe live --host 0.0.0.0 --token SECRET       for other machines in your network
+  everframe live --out rtmp://live.example/app/KEY   to a streaming service as well
   everframe live --engine identity      no model: how long does the way take?
 
 OBS, in three steps: open the page and start the camera; copy the OBS address from its side bar;
@@ -52,6 +53,13 @@ def add_parser(subparsers: Subparsers) -> None:
         default=_env("size", "288x224"),
         metavar="WxH",
         help="of the model's pictures, multiples of 16 (288x224)",
+    )
+    what.add_argument(
+        "--out",
+        default=_env("out", ""),
+        metavar="URL",
+        help="send the first session's pictures there too: rtmp://..., srt://..., udp://..., or a "
+        "file ending in .mkv, .ts or .flv (no sound)",
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument(
@@ -130,6 +138,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         Limits(sessions=args.sessions, deadline_ms=args.deadline_ms, idle_s=args.idle_s),
         parse_size(args.size),
+        args.out,
     )
 
     def ready() -> None:

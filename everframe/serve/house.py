@@ -40,6 +40,14 @@ class Closing(Protocol):
         ...
 
 
+class Outlet(Protocol):
+    """Where one session's pictures leave the server."""
+
+    def follow(self, seat: Seat) -> None:
+        """Show this session, if none is shown."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class House:
     """A running server. `size`: of the pictures of who asks for none; `public_url`: its address;
@@ -55,6 +63,7 @@ class House:
     engine: str = ""
     figures: Figures = field(default_factory=lambda: Figures())
     owners: dict[str, Owner] = field(default_factory=dict[str, Owner])
+    outlet: Outlet | None = None
     peers: dict[str, Closing] = field(default_factory=dict[str, "Closing"])
     lost: dict[str, float] = field(default_factory=dict[str, float])
     _hanging_up: asyncio.Future[None] | None = None
@@ -75,6 +84,8 @@ class House:
             self.admission.leave()
             raise
         self.figures.sessions.inc()
+        if self.outlet is not None:
+            self.outlet.follow(seat)
         log.info("session %s opened, %dx%d", seat.id, *size)
         return seat
 

@@ -15,6 +15,7 @@ import uvicorn
 from everframe.core.errors import UserError
 from everframe.serve.admission import Admission
 from everframe.serve.app import build_app
+from everframe.serve.broadcast import Broadcast
 from everframe.serve.guard import Access
 from everframe.serve.host import Limits, SessionHost
 from everframe.serve.house import House
@@ -41,12 +42,15 @@ class Address:
 class Server:
     """A live server. `run` blocks until Ctrl-C; `start` and `stop` run it in a thread."""
 
-    def __init__(self, models: Models, address: Address, limits: Limits, size: Size) -> None:
-        """Bind the port; nothing is answered before `run` or `start`.
+    def __init__(
+        self, models: Models, address: Address, limits: Limits, size: Size, out: str = ""
+    ) -> None:
+        """Bind the port; nothing is answered before `run` or `start`. `out`: see `Broadcast`.
 
         Raises:
             UserError: the port is taken, the host cannot be bound, or a token is missing.
         """
+        self._broadcast = Broadcast(out, size) if out else None
         access = Access.of(address.host, address.token, address.names, address.origins)
         self._socket = _listen(address.host, address.port)
         port = int(self._socket.getsockname()[1])
@@ -58,6 +62,7 @@ class Server:
             admission=Admission(limits.sessions, limits.waiting),
             size=size,
             public_url=self.url,
+            outlet=self._broadcast,
         )
         config = uvicorn.Config(
             build_app(self.house, access),
@@ -77,11 +82,11 @@ class Server:
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until interrupted; `on_ready` is called once visitors can come."""
         threading.Thread(target=self._announce, args=(on_ready,), daemon=True).start()
-        self._server.run(sockets=[self._socket])
+        self._serve()
 
     def start(self, timeout_s: float = 60.0) -> None:
         """Serve in a thread; returns once visitors can come."""
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
+        self._thread = threading.Thread(target=self._serve)
         self._thread.start()
         until = time.monotonic() + timeout_s
         while not self._server.started:
@@ -94,6 +99,15 @@ class Server:
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()
+
+    def _serve(self) -> None:
+        if self._broadcast is not None:
+            self._broadcast.start()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            if self._broadcast is not None:
+                self._broadcast.stop()
 
     def _announce(self, on_ready: Callable[[], None]) -> None:
         while not self._server.started:
