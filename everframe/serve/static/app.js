@@ -114,7 +114,7 @@ async function begin() {
     if (live.state === "idle" || live.state === "ended") {
       await live.start({ ...settings(), size: [width, height] });
     }
-    capture.start();
+    capture.start(source.stream);
     listen();
     write("start", "Stop");
   } catch (error) {

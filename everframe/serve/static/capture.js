@@ -1,5 +1,10 @@
 // @ts-check
-/** Frames of a playing video as JPEG, as fast as the client takes them; the newest wins. */
+/**
+ * Frames of a playing video as JPEG, as fast as the client takes them; the newest wins.
+ *
+ * Where the browser has MediaStreamTrackProcessor, frames come from the track itself: a hidden tab
+ * (OBS in front of it) draws nothing, and callbacks of the video element would stop.
+ */
 
 /** @typedef {import("./everframe.js").LiveClient} LiveClient */
 
@@ -15,16 +20,36 @@ export class Capture {
     this._busy = false;
     this._canvas = new OffscreenCanvas(288, 224);
     this._handle = 0;
+    this._round = 0;
   }
 
-  start() {
-    if (this.running) return;
+  /** @param {MediaStream | null} stream of the video, if it shows one */
+  start(stream) {
+    this.stop();
     this.running = true;
-    this._next();
+    const track = stream?.getVideoTracks()[0];
+    if (track && "MediaStreamTrackProcessor" in globalThis) this._read(track, this._round);
+    else this._next();
+  }
+
+  /** @param {MediaStreamTrack} track @param {number} round */
+  async _read(track, round) {
+    // @ts-expect-error: in Chromium; not in TypeScript's library
+    const processor = new MediaStreamTrackProcessor({ track, maxBufferSize: 1 });
+    const reader = processor.readable.getReader();
+    while (round === this._round) {
+      const { value: frame, done } = await reader.read();
+      if (done) break;
+      const captured = frame.metadata?.().captureTime ?? performance.now();
+      this._take(frame, captured).catch(() => {});
+      frame.close(); // it was drawn at once or left out
+    }
+    reader.cancel().catch(() => {});
   }
 
   stop() {
     this.running = false;
+    this._round += 1;
     this.video.cancelVideoFrameCallback(this._handle);
   }
 
@@ -32,12 +57,12 @@ export class Capture {
     this._handle = this.video.requestVideoFrameCallback((now, frame) => {
       if (!this.running) return;
       this._next();
-      this._take(frame.captureTime ?? now).catch(() => {});
+      this._take(this.video, frame.captureTime ?? now).catch(() => {});
     });
   }
 
-  /** @param {number} captureMs */
-  async _take(captureMs) {
+  /** @param {CanvasImageSource} picture @param {number} captureMs */
+  async _take(picture, captureMs) {
     if (this._busy || !this.live.ready) {
       this.live.skipped += 1;
       return;
@@ -52,7 +77,7 @@ export class Capture {
       );
       context.imageSmoothingQuality = "medium";
       context.setTransform(this.mirror ? -1 : 1, 0, 0, 1, this.mirror ? width : 0, 0);
-      context.drawImage(this.video, 0, 0, width, height);
+      context.drawImage(picture, 0, 0, width, height);
       const blob = await this._canvas.convertToBlob({ type: "image/jpeg", quality: this.quality });
       this.live.send(await blob.arrayBuffer(), { width, height, captureMs });
     } finally {

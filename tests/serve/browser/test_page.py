@@ -90,6 +90,19 @@ def test_the_result_is_only_frames_behind_the_camera(
     assert len({b for _, b in pairs}) > 10
 
 
+def test_pictures_flow_while_nothing_is_drawn(serve: StartServer, open_page: OpenPage) -> None:
+    """A hidden tab gets no frames of its video element; the stream must go on for OBS."""
+    server = serve(IDENTITY)
+    page = open_page("about:blank")
+    page.add_init_script("HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0")
+    page.goto(server.url)
+    begin(page)
+    (seat,) = server.house.host.seats
+    before = seat.meter.frames
+    page.wait_for_timeout(1500)
+    assert seat.meter.frames > before + 15
+
+
 def test_panic_freeze_views_and_keys(serve: StartServer, open_page: OpenPage) -> None:
     page = open_page(serve().url)
     begin(page)
