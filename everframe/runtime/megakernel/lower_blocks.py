@@ -126,7 +126,7 @@ def _attend(
                 if own and parts > 1:
                     waits += [Wait(2, counter, 1, parts - 1)]
                 if not own:
-                    writes, reads = [_partial(state, rows, head, part)], reads[: 1 + current]
+                    writes, reads = [_partial(state, rows, head, part)], reads[: 1 + 2 * current]
                 state.emit(
                     Opcode.ATTEND if own else Opcode.ATTEND_PART,
                     f"blocks.{block.index}.attend.{part}",
