@@ -1,0 +1,232 @@
+"""The kernel with its memory: allocates the arenas, launches a frame, reports what got stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everframe.core.errors import UserError
+from everframe.runtime.megakernel.encode import encode
+from everframe.runtime.megakernel.layout import Layout
+from everframe.runtime.megakernel.operands import Operands, StepControl, score_bound
+from everframe.runtime.megakernel.pack import (
+    pack_control,
+    pack_convolutions,
+    pack_fixed,
+    pack_prompt,
+    pack_weights,
+)
+from everframe.runtime.megakernel.schedule import Schedule
+from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
+from everframe.runtime.megakernel.triton_kernel import frame_kernel
+
+POLL_LIMIT = 2_000_000
+"""Polls of a wait before it gives up: about two seconds on an H100 (one poll 0.7 to 1 us)."""
+SAFE_EXPONENT = 60.0
+"""Scores below this (base 2) need no running maximum: float32 and bfloat16 hold 2^60 * keys."""
+LAST_EPOCH = 1 << 20
+"""Launches after which the counters start again from zero; targets stay below 2^31 / this."""
+
+
+class KernelStuck(RuntimeError):
+    """An instruction waited longer than the limit; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Control tables on the device, for one prompt and number of steps."""
+
+    control: Tensor
+    prompt: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """What a launch reads, on the device. uint8 [H, W, 3]; noise float32 [3, H, W]."""
+
+    camera: Tensor
+    previous: Tensor
+    anchor_output: Tensor
+    anchor_camera: Tensor
+    noise: Tensor
+    has_previous: bool
+    has_anchor: bool
+
+
+class Kernel:
+    """A scheduled frame in device memory."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        layout: Layout,
+        fixed: Operands,
+        device: torch.device,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        interpreted: bool = False,
+        timed: bool = False,
+    ) -> None:
+        """Pack and upload; `interpreted`: Triton's interpreter on the CPU (one list, float32)."""
+        self.schedule, self.layout, self.device = schedule, layout, device
+        self.dtype, self.interpreted = dtype, interpreted
+        table, starts = encode(schedule, layout)
+        self.table, self.starts = self._put(table), self._put(starts)
+        self.counters = torch.zeros(len(schedule.graph.totals) + PANEL, dtype=torch.int32).to(device)
+        self.error = torch.zeros(1, dtype=torch.int32, device=device)
+        stamps = len(schedule.graph.instructions) * 2 if timed else 1
+        self.stamps = torch.zeros(stamps, dtype=torch.int64, device=device)
+        self.work = torch.zeros(layout.work.lines * PANEL, dtype=dtype, device=device)
+        self.sums = torch.zeros(layout.sums.lines * PANEL, device=device)
+        self.weights = self._put(pack_weights(layout, fixed)).to(dtype)
+        self.convolutions = self._put(pack_convolutions(layout, fixed)).to(dtype)
+        self.fixed = self._put(pack_fixed(layout, fixed))
+        self.epoch = 0
+        bounded = max(score_bound(layout.plan, fixed)) < SAFE_EXPONENT
+        self.constants = constants(layout, bounded=bounded)
+        self.constants |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": POLL_LIMIT}
+
+    def _put(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def tables(self, steps: Sequence[StepControl]) -> Tables:
+        """Upload the control of all steps."""
+        return Tables(
+            control=self._put(pack_control(self.layout, steps)),
+            prompt=self._put(pack_prompt(self.layout, steps)).to(self.dtype),
+        )
+
+    def new_slot(self) -> Tensor:
+        """Room for the keys and values of a frame; the kernel fills all of it."""
+        lines = max(1, self.layout.slot.lines)
+        return torch.empty(lines * PANEL, dtype=self.dtype, device=self.device)
+
+    def __call__(
+        self, tables: Tables, pictures: Pictures, slots: Sequence[Tensor], filled: int
+    ) -> tuple[Tensor, Tensor]:
+        """One frame: (uint8 [H, W, 3], its keys and values). `slots`: nearest past frame first."""
+        plan = self.layout.plan
+        size = (2 * plan.map_rows, 2 * plan.map_cols, 3)
+        out = torch.empty(size, dtype=torch.uint8, device=self.device)
+        new = self.new_slot()
+        past = [*slots, *[new] * MAX_WINDOW][:MAX_WINDOW]
+        if self.epoch == LAST_EPOCH:
+            self.counters.zero_()
+            self.epoch = 0
+        self.epoch += 1
+        p, grid = pictures, (len(self.schedule.lists),)
+        extra: dict[str, Any] = {} if self.interpreted else {"launch_cooperative_grid": True}
+        frame_kernel[grid](  # pyright: ignore
+            *(self.table, self.starts, self.counters, self.error, self.stamps),
+            *(self.epoch, filled, int(p.has_previous), int(p.has_anchor)),
+            *(self.work, self.sums, self.weights, self.convolutions, self.fixed),
+            *(tables.control, tables.prompt),
+            *(x.contiguous() for x in (p.camera, p.previous, p.anchor_output, p.anchor_camera)),
+            *(p.noise.contiguous(), out),
+            *(new, *past),
+            **self.constants,
+            num_warps=self.layout.tiles.warps,
+            **extra,
+        )
+        return out, new
+
+    def check(self) -> None:
+        """Wait for the device and see whether the last launches ended well.
+
+        Raises:
+            KernelStuck: a wait ran out of time; the counters are reset.
+        """
+        code = int(self.error.item())
+        if code:
+            self.error.zero_()
+            self.counters.zero_()
+            self.epoch = 0
+            task, stage = divmod(code - 1, 4)
+            name = self.schedule.graph.instructions[task].name
+            raise KernelStuck(f"the mega kernel waited too long in {name}, wait stage {stage}")
+
+    def poison(self) -> None:
+        """Fill the scratch with NaN, so that a read of something unwritten shows in the result."""
+        plan, at = self.layout.plan, self.layout.work.at
+        self.sums.fill_(float("nan"))
+        rows = self.layout.rows
+        for name, columns in (("scaled", plan.width), ("q", PANEL), ("o", PANEL), ("h", PANEL)):
+            panels = columns // PANEL
+            view = self.work[at[name] * PANEL :][: panels * rows * PANEL]
+            view.view(panels, rows, PANEL)[:, : plan.tokens] = float("nan")
+
+
+def constants(layout: Layout, *, bounded: bool) -> dict[str, int]:
+    """What the kernel is compiled for."""
+    plan, tiles = layout.plan, layout.tiles
+    work, sums, fixed = layout.work.at, layout.sums.at, layout.fixed.at
+    return {
+        "N": plan.tokens,
+        "P": plan.prompt_tokens,
+        "D": plan.width,
+        "K": plan.head_dim,
+        "KP": layout.head_dim,
+        "HEADS": max(block.heads for block in plan.blocks),
+        "COLS": plan.cols,
+        "PATCH": plan.patch,
+        "CELLS": plan.cells,
+        "MAP_ROWS": plan.map_rows,
+        "MAP_COLS": plan.map_cols,
+        "C": plan.detail_channels,
+        "CP": layout.channels,
+        "PATCH_CHANNELS": plan.patch_channels,
+        "LOCAL_COLUMNS": layout.local_columns,
+        "ROWS": layout.rows,
+        "WIDTH": layout.width,
+        "TILES": -(-plan.width // tiles.model_cols),
+        "SCALED": work["scaled"],
+        "H": work["h"],
+        "INPUT": work["detail.in"],
+        "NOISY": work["patch.noisy"],
+        "X": sums["x"],
+        "SQUARES": sums["squares"],
+        "LOCAL": sums["local"],
+        "COARSE": sums["coarse"],
+        "Z": sums["z"],
+        "BASE": fixed["base"],
+        "PREVIOUS": fixed["previous_bias"],
+        "ANCHOR": fixed["anchor_bias"],
+        "COS": fixed["cos"],
+        "SIN": fixed["sin"],
+        "AFFINE_BIAS": fixed["affine_bias"],
+        "BM": tiles.rows,
+        "BN": tiles.model_cols,
+        "BQ": tiles.qkv_heads * layout.head_dim,
+        "BU": 2 * tiles.up_cols,
+        "BH": tiles.head_cols,
+        "BS": tiles.keys,
+        "BC": tiles.conv_rows,
+        "STAGES": tiles.stages,
+        "BOUNDED": int(bounded),
+    }
+
+
+def multiprocessors(device: torch.device) -> int:
+    """How many the device has.
+
+    Raises:
+        UserError: it is not of the Hopper generation.
+    """
+    properties = torch.cuda.get_device_properties(device)
+    if properties.major != 9:
+        raise UserError(
+            f"the mega kernel is written for Hopper GPUs (compute capability 9); this is "
+            f"{properties.name}"
+        )
+    return properties.multi_processor_count
+
+
+def as_uint8(array: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """A picture on the device."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
