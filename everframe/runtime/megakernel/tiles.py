@@ -10,7 +10,7 @@ PANEL = 64
 """Matrices are stored as panels of 64 columns: 128 bytes of bfloat16."""
 SHARED_MEMORY = 227 * 1024
 """Bytes that one CTA of an H100 may use."""
-MAX_WINDOW = 4
+MAX_WINDOW = 8
 """Past frames that the kernel has arguments for."""
 MAX_HEAD_DIM = 128
 HOPPER_SMS = 132
@@ -30,7 +30,8 @@ class Tiles:
     rows: tokens of a tile; model_cols: columns of embedding, out and down; qkv_heads: heads of a
     QKV tile; up_cols: feed-forward channels of an UP tile (twice as many matrix columns);
     head_cols, keys, conv_rows likewise. attend_parts, out_parts, down_parts: into how many tasks
-    a tile is split so that the multiprocessors are filled. stages: depth of the load pipeline.
+    a tile is split so that the multiprocessors are filled. stages: depth of the load pipeline;
+    per_sm: CTAs that share a multiprocessor.
     """
 
     rows: int = 64
@@ -45,6 +46,7 @@ class Tiles:
     down_parts: int = 1
     stages: int = 3
     warps: int = 4
+    per_sm: int = 1
 
     def shared_memory(self, plan: FramePlan) -> int:
         """Bytes of the largest pipeline: operands of all stages, and staging of one result."""
@@ -82,8 +84,10 @@ def refuse(plan: FramePlan) -> None:
         raise Unsupported(
             f"the mega kernel runs up to 64 prompt tokens; this model has {plan.prompt_tokens}"
         )
-    if plan.cells % 2:
-        raise Unsupported(f"the mega kernel runs patches of 8k pixels; this one has {plan.patch}")
+    if plan.patch % 8:
+        raise Unsupported(
+            f"the mega kernel runs patches of 8, 16, 24, 32 ... pixels; this one has {plan.patch}"
+        )
 
 
 def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:

@@ -39,6 +39,34 @@ class KernelStuck(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """Weights on the device, shared by the kernels of all step counts."""
+
+    weights: Tensor
+    convolutions: Tensor
+    fixed: Tensor
+    bounded: bool
+
+
+def constants_of(
+    layout: Layout, fixed: Operands, device: torch.device, dtype: torch.dtype
+) -> Constants:
+    """Pack and upload. `bounded`: gains prove that no score can overflow without a running
+    maximum.
+    """
+
+    def put(array: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    return Constants(
+        weights=put(pack_weights(layout, fixed)).to(dtype),
+        convolutions=put(pack_convolutions(layout, fixed)).to(dtype),
+        fixed=put(pack_fixed(layout, fixed)),
+        bounded=max(score_bound(layout.plan, fixed)) < SAFE_EXPONENT,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
     """Control tables on the device, for one prompt and number of steps."""
 
@@ -66,31 +94,29 @@ class Kernel:
         self,
         schedule: Schedule,
         layout: Layout,
-        fixed: Operands,
-        device: torch.device,
+        constants: Constants,
         *,
-        dtype: torch.dtype = torch.bfloat16,
         interpreted: bool = False,
         timed: bool = False,
+        poll_limit: int = POLL_LIMIT,
     ) -> None:
-        """Pack and upload; `interpreted`: Triton's interpreter on the CPU (one list, float32)."""
-        self.schedule, self.layout, self.device = schedule, layout, device
-        self.dtype, self.interpreted = dtype, interpreted
+        """Allocate. `interpreted`: Triton's interpreter on the CPU, which runs one list only;
+        `timed`: keep the times of every instruction.
+        """
+        self.schedule, self.layout, self.constants = schedule, layout, constants
+        self.device, self.dtype = constants.weights.device, constants.weights.dtype
+        self.interpreted = interpreted
         table, starts = encode(schedule, layout)
         self.table, self.starts = self._put(table), self._put(starts)
-        self.counters = torch.zeros(len(schedule.graph.totals) + PANEL, dtype=torch.int32).to(device)
-        self.error = torch.zeros(1, dtype=torch.int32, device=device)
+        self.counters = self._put(np.zeros(len(schedule.graph.totals) + PANEL, np.int32))
+        self.error = self._put(np.zeros(1, np.int32))
         stamps = len(schedule.graph.instructions) * 2 if timed else 1
-        self.stamps = torch.zeros(stamps, dtype=torch.int64, device=device)
-        self.work = torch.zeros(layout.work.lines * PANEL, dtype=dtype, device=device)
-        self.sums = torch.zeros(layout.sums.lines * PANEL, device=device)
-        self.weights = self._put(pack_weights(layout, fixed)).to(dtype)
-        self.convolutions = self._put(pack_convolutions(layout, fixed)).to(dtype)
-        self.fixed = self._put(pack_fixed(layout, fixed))
+        self.stamps = self._put(np.zeros(stamps, np.int64))
+        self.work = torch.zeros(layout.work.lines * PANEL, dtype=self.dtype, device=self.device)
+        self.sums = torch.zeros(layout.sums.lines * PANEL, device=self.device)
         self.epoch = 0
-        bounded = max(score_bound(layout.plan, fixed)) < SAFE_EXPONENT
-        self.constants = constants(layout, bounded=bounded)
-        self.constants |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": POLL_LIMIT}
+        self.options = compiled_for(layout, bounded=constants.bounded)
+        self.options |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": poll_limit}
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -120,17 +146,17 @@ class Kernel:
             self.counters.zero_()
             self.epoch = 0
         self.epoch += 1
-        p, grid = pictures, (len(self.schedule.lists),)
+        c, p, grid = self.constants, pictures, (len(self.schedule.lists),)
         extra: dict[str, Any] = {} if self.interpreted else {"launch_cooperative_grid": True}
         frame_kernel[grid](  # pyright: ignore
             *(self.table, self.starts, self.counters, self.error, self.stamps),
             *(self.epoch, filled, int(p.has_previous), int(p.has_anchor)),
-            *(self.work, self.sums, self.weights, self.convolutions, self.fixed),
+            *(self.work, self.sums, c.weights, c.convolutions, c.fixed),
             *(tables.control, tables.prompt),
             *(x.contiguous() for x in (p.camera, p.previous, p.anchor_output, p.anchor_camera)),
             *(p.noise.contiguous(), out),
             *(new, *past),
-            **self.constants,
+            **self.options,
             num_warps=self.layout.tiles.warps,
             **extra,
         )
@@ -162,7 +188,7 @@ class Kernel:
             view.view(panels, rows, PANEL)[:, : plan.tokens] = float("nan")
 
 
-def constants(layout: Layout, *, bounded: bool) -> dict[str, int]:
+def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
     """What the kernel is compiled for."""
     plan, tiles = layout.plan, layout.tiles
     work, sums, fixed = layout.work.at, layout.sums.at, layout.fixed.at
@@ -225,8 +251,3 @@ def multiprocessors(device: torch.device) -> int:
             f"{properties.name}"
         )
     return properties.multi_processor_count
-
-
-def as_uint8(array: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """A picture on the device."""
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -110,7 +110,10 @@ def place_of(
 
 
 @triton.jit
-def memory_of(d, source, past, work, prompt, new_slot, slot1, slot2, slot3, slot4):
+def memory_of(
+    d, source, past, work, prompt, new_slot,
+    slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+):  # fmt: skip
     """Where the keys of a source are."""
     memory = new_slot
     if source == 0:
@@ -124,8 +127,16 @@ def memory_of(d, source, past, work, prompt, new_slot, slot1, slot2, slot3, slot
         memory = slot2
     elif source == 3:
         memory = slot3
-    else:
+    elif source == 4:
         memory = slot4
+    elif source == 5:
+        memory = slot5
+    elif source == 6:
+        memory = slot6
+    elif source == 7:
+        memory = slot7
+    else:
+        memory = slot8
     return memory
 
 
@@ -142,7 +153,8 @@ def age_bias(fixed, d, age, heads, q0, q1, KP: tl.constexpr):
 
 @triton.jit
 def attend(
-    work, sums, fixed, prompt, new_slot, slot1, slot2, slot3, slot4,
+    work, sums, fixed, prompt, new_slot,
+    slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     counters, error, d, epoch, filled,
     N: tl.constexpr, P: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, HEADS: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, BS: tl.constexpr,
@@ -173,7 +185,8 @@ def attend(
         age = source - 1
         count, height, valid, line = place_of(d, source, past, filled, N, P, ROWS, BS)
         memory = memory_of(
-            d, source, past, work, prompt, new_slot, slot1, slot2, slot3, slot4
+            d, source, past, work, prompt, new_slot,
+            slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
         )  # fmt: skip
         bias = tl.zeros((BM,), tl.float32)
         if (source > 0) & (source <= past):

@@ -15,7 +15,7 @@ def frame_kernel(
     table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
     work, sums, weights, convolutions, fixed, control, prompt,
     camera, previous, anchor_output, anchor_camera, noise, out,
-    new_slot, slot1, slot2, slot3, slot4,
+    new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     N: tl.constexpr, P: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
     HEADS: tl.constexpr, COLS: tl.constexpr, PATCH: tl.constexpr, CELLS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
@@ -62,7 +62,8 @@ def frame_kernel(
             )  # fmt: skip
         elif op <= 5:
             ok = attend(
-                work, sums, fixed, prompt, new_slot, slot1, slot2, slot3, slot4,
+                work, sums, fixed, prompt, new_slot,
+                slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
                 counters, error, d, epoch, filled,
                 N, P, K, KP, HEADS, ROWS, BM, BS, BOUNDED, STAGES, LIMIT,
             )  # fmt: skip

@@ -37,8 +37,8 @@ def unpack(
             colour = e // (PATCH * WIDTH)
             y = band * PATCH + (e // WIDTH) % PATCH
             x = e % WIDTH
-            value = tl.load(noise + (colour * HEIGHT + y) * WIDTH + x, mask=real, other=0.0)
-            tl.store(target + patch_place(y, x, colour, COLS, PATCH, ROWS), value.to(kind), real)
+            noisy = tl.load(noise + (colour * HEIGHT + y) * WIDTH + x, mask=real, other=0.0)
+            tl.store(target + patch_place(y, x, colour, COLS, PATCH, ROWS), noisy.to(kind), real)
         else:
             source = camera
             flag = 1.0

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History
-from everframe.arch.spec import Spec
 from everframe.diffusion.programs import step_program
 from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.megakernel.check import check_schedule
@@ -92,7 +91,6 @@ def arrays(table: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
     return {name: value.numpy() for name, value in table.items()}
 
 
-def noise_of(spec: Spec, size: tuple[int, int], seed: int = 1) -> Tensor:
-    """[3, H, W]; the spec fixes nothing but is named so that calls read well."""
-    del spec
+def noise_of(size: tuple[int, int], seed: int = 1) -> Tensor:
+    """Noise [3, H, W]."""
     return torch.randn((3, *size), generator=torch.Generator().manual_seed(seed))
