@@ -25,7 +25,7 @@ BUCKET = 256
 """Accesses are compared in slices of this many rows, so that the check stays linear."""
 
 
-class BadSchedule(UserError):
+class ScheduleError(UserError):
     """A schedule that must not run; the message says why."""
 
 
@@ -49,11 +49,11 @@ def check_shared_memory(plan: FramePlan, tiles: Tiles, limit: int = SHARED_MEMOR
     """Refuse tiles whose pipeline does not fit.
 
     Raises:
-        BadSchedule: they need more than `limit` bytes.
+        ScheduleError: they need more than `limit` bytes.
     """
     need = tiles.shared_memory(plan)
     if need > limit:
-        raise BadSchedule(
+        raise ScheduleError(
             f"these tiles need {need} bytes of shared memory, a CTA has {limit}; "
             "use smaller tiles or fewer stages"
         )
@@ -63,7 +63,7 @@ def check_schedule(schedule: Schedule) -> None:
     """Prove a schedule.
 
     Raises:
-        BadSchedule: a list is wrong, or there is a deadlock, a race or an unwritten read.
+        ScheduleError: a list is wrong, or there is a deadlock, a race or an unwritten read.
     """
     _check_lists(schedule)
     _check_counters(schedule)
@@ -82,7 +82,7 @@ def _check_lists(schedule: Schedule) -> None:
             seen[task] += 1
     for task in range(len(schedule.graph.instructions)):
         if seen[task] != 1:
-            raise BadSchedule(
+            raise ScheduleError(
                 f"instruction {_name(schedule, task)} is scheduled {seen[task]} times, not once"
             )
 
@@ -95,12 +95,12 @@ def _check_counters(schedule: Schedule) -> None:
         for wait in instruction.waits:
             for counter in range(wait.first, wait.first + wait.count):
                 if wait.target < totals[counter]:
-                    raise BadSchedule(
+                    raise ScheduleError(
                         f"{instruction.name} waits for {wait.target} of {totals[counter]} signals "
                         f"of counter {counter}: it cannot know which came"
                     )
                 if wait.target > totals[counter]:
-                    raise BadSchedule(
+                    raise ScheduleError(
                         f"deadlock: {instruction.name} waits for {wait.target} signals of counter "
                         f"{counter}, which gets {totals[counter]}"
                     )
@@ -134,16 +134,14 @@ def _simulate(schedule: Schedule) -> tuple[list[tuple[int, int, int]], NDArray[n
             own[sm, sm] = at[sm]
             order.append((task, sm, at[sm]))
             at[sm] += 1
-            np.maximum(
-                of_counter[instruction.signal], own[sm], out=of_counter[instruction.signal]
-            )
+            np.maximum(of_counter[instruction.signal], own[sm], out=of_counter[instruction.signal])
             signals[instruction.signal] += 1
             if signals[instruction.signal] == graph.totals[instruction.signal]:
                 runnable += waiters.pop(instruction.signal, [])
     stuck = [lists[sm][at[sm]] for sm in range(sms) if at[sm] < len(lists[sm])]
     if stuck:
         names = ", ".join(_name(schedule, task) for task in stuck[:4])
-        raise BadSchedule(f"deadlock: {len(stuck)} multiprocessors wait for ever, at {names}")
+        raise ScheduleError(f"deadlock: {len(stuck)} multiprocessors wait for ever, at {names}")
     return order, clocks
 
 
@@ -199,10 +197,10 @@ def _check_bounds(schedule: Schedule, instruction: Instruction) -> None:
     for region in (*(read.region for read in instruction.reads), *instruction.writes):
         rows, cols = schedule.graph.buffers[region.buffer]
         if not (0 <= region.row0 < region.row1 <= rows and 0 <= region.col0 < region.col1 <= cols):
-            raise BadSchedule(f"{instruction.name} reaches outside its buffer: {region}")
+            raise ScheduleError(f"{instruction.name} reaches outside its buffer: {region}")
     for region in instruction.writes:
         if region.buffer in schedule.graph.external:
-            raise BadSchedule(f"{instruction.name} writes to an input: {region}")
+            raise ScheduleError(f"{instruction.name} writes to an input: {region}")
 
 
 def _check_read(schedule: Schedule, cell: _Cell, access: _Access, clock: Clock) -> None:
@@ -213,12 +211,12 @@ def _check_read(schedule: Schedule, cell: _Cell, access: _Access, clock: Clock) 
             continue
         covered += common.area
         if write.task != access.task and clock[write.sm] < write.position:
-            raise BadSchedule(
+            raise ScheduleError(
                 f"race: {_name(schedule, access.task)} reads {common} that "
                 f"{_name(schedule, write.task)} may still be writing"
             )
     if covered != access.region.area:
-        raise BadSchedule(
+        raise ScheduleError(
             f"unwritten: {_name(schedule, access.task)} reads {access.region}, of which "
             f"{access.region.area - covered} numbers were never written"
         )
@@ -232,7 +230,7 @@ def _check_write(schedule: Schedule, cell: _Cell, access: _Access, clock: Clock)
                 continue
             common = access.region.meet(other.region)
             if common is not None:
-                raise BadSchedule(
+                raise ScheduleError(
                     f"race: {_name(schedule, access.task)} overwrites {common} that "
                     f"{_name(schedule, other.task)} {kind}"
                 )

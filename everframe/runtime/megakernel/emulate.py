@@ -18,6 +18,7 @@ from everframe.runtime.megakernel.isa import SEGMENTS, Instruction
 from everframe.runtime.megakernel.machine import Array, Machine, Work
 from everframe.runtime.megakernel.schedule import Schedule
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """Frame uint8 [H, W, 3]; new slots by name of the program's outputs, [2, H, N, K]."""

@@ -38,7 +38,7 @@ def _taps(machine: Machine, positions: Indices) -> list[tuple[Indices, Array]]:
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             ty, tx = y + dy, x + dx
-            inside = (0 <= ty) & (ty < rows) & (0 <= tx) & (tx < cols)
+            inside = (ty >= 0) & (ty < rows) & (tx >= 0) & (tx < cols)
             place = np.clip(ty, 0, rows - 1) * cols + np.clip(tx, 0, cols - 1)
             taps.append((place, inside[:, None].astype(np.float32)))
     return taps
@@ -111,9 +111,7 @@ def _colour_maps(machine: Machine, task: Instruction, source: Region) -> Array:
     values = machine.read(task, source, 0)[:, plan.patch_channels :]
     assert values.shape[1] == AFFINE
     total = np.zeros((task.rows[1] - task.rows[0], PIXELS), np.float32)
-    for row, col, share in neighbours(
-        plan, np.arange(*task.rows), plan.cells // AFFINE_LATTICE
-    ):
+    for row, col, share in neighbours(plan, np.arange(*task.rows), plan.cells // AFFINE_LATTICE):
         token = (row // AFFINE_LATTICE) * plan.cols + col // AFFINE_LATTICE - source.row0
         sub = (row % AFFINE_LATTICE) * AFFINE_LATTICE + col % AFFINE_LATTICE
         channels = np.arange(PIXELS) * AFFINE_LATTICE**2 + sub[:, None]

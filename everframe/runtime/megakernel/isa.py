@@ -1,5 +1,5 @@
-"""The tile instruction set, written once: what each instruction is called, which numbers it carries,
-what it computes, and what it costs.
+"""The tile instruction set, written once: what each instruction is called, which numbers it
+carries, what it computes, and what it costs.
 
 An instruction works on a rectangle of rows and columns, reads and writes rectangles of named
 buffers, waits for counters and adds one to a counter when it is done. The lowering makes them, the

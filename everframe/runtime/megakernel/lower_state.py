@@ -10,7 +10,6 @@ from everframe.runtime.megakernel.isa import (
     Opcode,
     Read,
     Region,
-    TaskGraph,
     Wait,
 )
 from everframe.runtime.megakernel.plan import FramePlan

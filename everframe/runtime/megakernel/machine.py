@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from everframe.runtime.megakernel.operands import Operands, StepControl
 from everframe.runtime.megakernel.plan import FramePlan
 from everframe.runtime.megakernel.tiles import Tiles
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
+"""float32; NumPy's types do not follow scalars closely enough to say so."""
 NORM_EPS = np.float32(1e-6)
 Work = Generator[int, None, None]
 """An instruction at work: yields the wait stage that it needs next."""

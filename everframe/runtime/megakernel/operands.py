@@ -61,7 +61,7 @@ class Operands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockControl:
-    """Modulation of a block: factors `1 + scale` are made by the user; shifts are multiplied out."""
+    """Modulation of a block: scales without their `1 +`; shifts are multiplied out."""
 
     scale_a: Array
     gate_a: Array

@@ -17,7 +17,7 @@ from everframe.core.errors import UserError
 Inputs = tuple[int, ...]
 
 
-class Unsupported(UserError):
+class UnsupportedError(UserError):
     """A program or size that the mega kernel cannot run; the message is the reason."""
 
 
@@ -109,10 +109,12 @@ class Reader:
         op = self.producers.get(value)
         found = self.values[value].name if op is None else op.primitive
         if op is None or op.primitive != primitive:
-            raise Unsupported(f"the mega kernel expects {primitive} where this model has {found}")
+            raise UnsupportedError(
+                f"the mega kernel expects {primitive} where this model has {found}"
+            )
         for name, expected in attributes.items():
             if op.attributes[name] != expected:
-                raise Unsupported(
+                raise UnsupportedError(
                     f"the mega kernel expects {primitive} with {name} {expected}, "
                     f"this model has {op.attributes[name]}"
                 )
@@ -128,17 +130,19 @@ class Reader:
         """Both must be one value."""
         if found != expected:
             names = self.values[expected].name, self.values[found].name
-            raise Unsupported(f"the mega kernel expects {names[0]} where this model has {names[1]}")
+            raise UnsupportedError(
+                f"the mega kernel expects {names[0]} where this model has {names[1]}"
+            )
 
-    def attribute(self, value: int, name: str) -> Any:
-        """An attribute of the producer of `value`."""
-        return self.producers[value].attributes[name]
+    def attribute(self, value: int, name: str) -> int:
+        """A numeric attribute of the producer of `value`."""
+        return int(self.producers[value].attributes[name])
 
     def leaf(self, value: int, name: str) -> None:
         """`value` must be the input, weight or constant of that name."""
         found = self.values[value].name
         if value in self.producers or found != name:
-            raise Unsupported(f"the mega kernel expects {name} where this model has {found}")
+            raise UnsupportedError(f"the mega kernel expects {name} where this model has {found}")
 
     def shape(self, value: int) -> tuple[int, ...]:
         """Shape of a value."""
@@ -159,4 +163,6 @@ class Reader:
         for op in self.program.operations:
             if op.output not in self.claimed:
                 name = self.values[op.output].name
-                raise Unsupported(f"the mega kernel has no instruction for {name} of this model")
+                raise UnsupportedError(
+                    f"the mega kernel has no instruction for {name} of this model"
+                )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from everframe.arch.program import Program
 from everframe.arch.spec import AFFINE_LATTICE, DETAIL_STRIDE
-from everframe.runtime.megakernel.plan import BlockPlan, FramePlan, Reader, Unsupported
+from everframe.runtime.megakernel.plan import BlockPlan, FramePlan, Reader, UnsupportedError
 
 
 def plan_frame(program: Program) -> FramePlan:
     """Recognise a program traced by `diffusion.programs.step_program`.
 
     Raises:
-        Unsupported: an operation is not one that the kernel knows.
+        UnsupportedError: an operation is not one that the kernel knows.
     """
     reader = Reader(program)
     shapes = {v.name: v.shape for v in program.values}
@@ -64,7 +64,7 @@ def _head(reader: Reader, clean: int) -> tuple[int, tuple[int, int, int], tuple[
     coarse, convolved = reader.open(total, "add")
     affine, patches = reader.open(coarse, "add")
     (patch_map,) = reader.open(patches, "depth_to_space")
-    cells = int(reader.attribute(patches, "block"))
+    cells = reader.attribute(patches, "block")
     h = _token_map(reader, patch_map, "head.patches")
     maps, camera = reader.open(affine, "local_affine")
     lifted, bias = reader.open(maps, "add")
@@ -118,7 +118,9 @@ def _convolutions(reader: Reader, u: int) -> tuple[int, int]:
     for i, (name, shift, scale) in enumerate(reversed(found)):
         expected = f"detail.conv_mid.{i}" if i else "detail.conv_mid"
         if name != expected:
-            raise Unsupported(f"the mega kernel expects {expected} where this model has {name}")
+            raise UnsupportedError(
+                f"the mega kernel expects {expected} where this model has {name}"
+            )
         _steer(reader, scale, 2 * i + 2, channels)
         _steer(reader, shift, 2 * i + 3, channels)
     return u, len(found)
@@ -200,7 +202,9 @@ def _block(reader: Reader, y: int, index: int, slots: dict[int, str]) -> tuple[i
             reader.open(output, "stack", axis=-4)
             new_slot = slot
     if bool(past) != (new_slot is not None):
-        raise Unsupported(f"the mega kernel expects block {index} to remember what it looks at")
+        raise UnsupportedError(
+            f"the mega kernel expects block {index} to remember what it looks at"
+        )
     ffn = reader.shape(up)[-1] // 2
     return x, BlockPlan(index=index, heads=heads, ffn=ffn, slots=past, new_slot=new_slot)
 

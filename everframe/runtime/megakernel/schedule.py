@@ -83,10 +83,7 @@ def waited(instruction: Instruction) -> set[int]:
 
 def _served(instruction: Instruction, stage: int, ready_at: Sequence[float]) -> float:
     times = [
-        ready_at[w.first + i]
-        for w in instruction.waits
-        if w.stage == stage
-        for i in range(w.count)
+        ready_at[w.first + i] for w in instruction.waits if w.stage == stage for i in range(w.count)
     ]
     return max(times, default=0.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everframe.runtime.megakernel.plan import FramePlan, Unsupported
+from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
 
 PANEL = 64
 """Matrices are stored as panels of 64 columns: 128 bytes of bfloat16."""
@@ -68,54 +68,72 @@ def refuse(plan: FramePlan) -> None:
     """Name what the kernel cannot run.
 
     Raises:
-        Unsupported: always with the reason.
+        UnsupportedError: always with the reason.
     """
     if plan.head_dim > MAX_HEAD_DIM:
-        raise Unsupported(f"the mega kernel runs head_dim up to 128; this model has {plan.head_dim}")
+        raise UnsupportedError(
+            f"the mega kernel runs head_dim up to 128; this model has {plan.head_dim}"
+        )
     if plan.window > MAX_WINDOW:
-        raise Unsupported(
+        raise UnsupportedError(
             f"the mega kernel remembers up to {MAX_WINDOW} frames; this model has {plan.window}"
         )
     if plan.detail_channels > PANEL:
-        raise Unsupported(
+        raise UnsupportedError(
             f"the mega kernel runs up to 64 detail channels; this model has {plan.detail_channels}"
         )
     if plan.prompt_tokens > PANEL:
-        raise Unsupported(
+        raise UnsupportedError(
             f"the mega kernel runs up to 64 prompt tokens; this model has {plan.prompt_tokens}"
         )
     if plan.patch % 8:
-        raise Unsupported(
+        raise UnsupportedError(
             f"the mega kernel runs patches of 8, 16, 24, 32 ... pixels; this one has {plan.patch}"
         )
+
+
+LARGE = 128 * 128 * 48
+"""Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
+TILE_OVERHEAD = 1.0
+"""Fixed cost of a part of attention, in key tiles."""
 
 
 def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """Untuned: small tiles until the multiprocessors are filled, then larger ones.
 
     Raises:
-        Unsupported: the kernel cannot run this plan at all.
+        UnsupportedError: the kernel cannot run this plan at all.
     """
     refuse(plan)
     heads = min(block.heads for block in plan.blocks)
-    large = plan.tokens * plan.width >= 128 * 128 * sms // 2
+    large = plan.tokens * plan.width >= LARGE
     rows = 128 if large else 64
     blocks = -(-plan.tokens // rows)
-    tasks = blocks * heads
-    parts = max(1, min(8, sms // max(1, tasks)))
-    keys = plan.prompt_tokens + plan.tokens * (1 + plan.window)
-    parts = min(parts, max(1, keys // (2 * PANEL)))
+
+    def residual_time(cols: int) -> int:
+        return -(-blocks * -(-plan.width // cols) // sms) * cols
+
+    model_cols = min((128, 64) if large else (64,), key=residual_time)
     ffn = min(block.ffn for block in plan.blocks)
-    model_tiles = blocks * -(-plan.width // PANEL)
-    down = max(1, min(4, sms // model_tiles, ffn // (4 * PANEL)))
+    model_tiles = blocks * -(-plan.width // model_cols)
     return Tiles(
         rows=rows,
-        model_cols=128 if large else PANEL,
+        model_cols=model_cols,
         qkv_heads=2 if large and plan.head_dim <= 64 and not heads % 2 else 1,
         up_cols=64 if large else 32,
         head_cols=128 if large else 64,
         keys=64,
-        attend_parts=parts,
-        down_parts=down,
+        attend_parts=_attend_parts(plan, blocks * heads, sms),
+        down_parts=max(1, min(4, sms // model_tiles, ffn // (4 * PANEL))),
         warps=8 if large else 4,
     )
+
+
+def _attend_parts(plan: FramePlan, tasks: int, sms: int) -> int:
+    """Into how many parts attention is cut so that its waves are short."""
+    keys = -(-plan.tokens // PANEL) * (1 + plan.window) + 1
+
+    def time(parts: int) -> float:
+        return -(-tasks * parts // sms) * (keys / parts + TILE_OVERHEAD)
+
+    return min(range(1, min(8, keys) + 1), key=time)

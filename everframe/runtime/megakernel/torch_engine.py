@@ -20,14 +20,14 @@ from everframe.runtime.megakernel.layout import Layout
 from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.operands import operands, step_control
 from everframe.runtime.megakernel.pack import pack_keys
-from everframe.runtime.megakernel.plan import Unsupported
+from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
 from everframe.runtime.megakernel.tiles import PANEL, Tiles, default_tiles
 from everframe.runtime.megakernel.torch_launch import (
     Constants,
     Kernel,
-    KernelStuck,
+    KernelStuckError,
     Pictures,
     Tables,
     constants_of,
@@ -71,7 +71,7 @@ class MegakernelEngine(TorchEngine):
         """Lower, schedule, check and pack for one step; other step counts when they are asked for.
 
         Raises:
-            Unsupported: the kernel cannot run this model; the message is the reason.
+            UnsupportedError: the kernel cannot run this model; the message is the reason.
         """
         super().__init__("megakernel (cuda bfloat16)", bundle, height, width, device)
         self.options = options or KernelOptions()
@@ -127,7 +127,7 @@ class MegakernelEngine(TorchEngine):
         """See `Engine`; a frame that got stuck is found out here.
 
         Raises:
-            KernelStuck: a launch gave up.
+            KernelStuckError: a launch gave up.
         """
         array = super().to_numpy(value.float() if value.dtype == torch.bfloat16 else value)
         if value.dtype == torch.uint8:
@@ -206,7 +206,7 @@ def megakernel_engine(bundle: Bundle, height: int, width: int, precision: str) -
     """
     try:
         return _verified(bundle, height, width, precision)
-    except (Unsupported, KernelStuck, RuntimeError) as error:
+    except (UnsupportedError, KernelStuckError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
     engine = torch_engine(bundle, height, width, precision, compiled=True)
     engine.name = f"{engine.name} instead of megakernel: {reason}"
@@ -215,13 +215,13 @@ def megakernel_engine(bundle: Bundle, height: int, width: int, precision: str) -
 
 def _verified(bundle: Bundle, height: int, width: int, precision: str) -> MegakernelEngine:
     if precision not in ("auto", "bfloat16"):
-        raise Unsupported(f"the mega kernel computes in bfloat16, not in {precision}")
+        raise UnsupportedError(f"the mega kernel computes in bfloat16, not in {precision}")
     if not torch.cuda.is_available():
-        raise Unsupported("the mega kernel needs an NVIDIA GPU of the Hopper generation")
+        raise UnsupportedError("the mega kernel needs an NVIDIA GPU of the Hopper generation")
     device = torch.device("cuda")
     engine = MegakernelEngine(bundle, height, width, device)
     reference = torch_engine(bundle, height, width, "bfloat16", compiled=False)
     error = disagreement(engine, reference)
     if not error < AGREEMENT_LEVELS:
-        raise Unsupported(f"its frames differ from eager torch by {error:.1f} levels")
+        raise UnsupportedError(f"its frames differ from eager torch by {error:.1f} levels")
     return engine

@@ -34,7 +34,7 @@ LAST_EPOCH = 1 << 20
 """Launches after which the counters start again from zero; targets stay below 2^31 / this."""
 
 
-class KernelStuck(RuntimeError):
+class KernelStuckError(RuntimeError):
     """An instruction waited longer than the limit; the message names it."""
 
 
@@ -166,7 +166,7 @@ class Kernel:
         """Wait for the device and see whether the last launches ended well.
 
         Raises:
-            KernelStuck: a wait ran out of time; the counters are reset.
+            KernelStuckError: a wait ran out of time; the counters are reset.
         """
         code = int(self.error.item())
         if code:
@@ -175,7 +175,7 @@ class Kernel:
             self.epoch = 0
             task, stage = divmod(code - 1, 4)
             name = self.schedule.graph.instructions[task].name
-            raise KernelStuck(f"the mega kernel waited too long in {name}, wait stage {stage}")
+            raise KernelStuckError(f"the mega kernel waited too long in {name}, wait stage {stage}")
 
     def poison(self) -> None:
         """Fill the scratch with NaN, so that a read of something unwritten shows in the result."""

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
 """Triton: attention of one head over the prompt, the past frames and this frame, in this order, so
 that the keys of this frame are waited for last.
 """
@@ -208,10 +209,9 @@ def attend(
             q0, q1, top, total, r0, r1, memory, keys, values, tl.maximum(low, full), high, height,
             valid, bias, SCALE, WIDE, BS, BOUNDED, True, 1,
         )  # fmt: skip
-    ok = ok * finish(
+    return ok * finish(
         work, sums, counters, error, d, epoch, rows, top, total, r0, r1, ROWS, KP, HEADS, LIMIT
     )
-    return ok
 
 
 @triton.jit
@@ -234,9 +234,7 @@ def finish(
         tl.store(own + ROWS * (KP + 1) + rows, total)
     else:
         ok = served(counters, error, d, epoch, 2, LIMIT)
-        total, r0, r1 = merge(
-            sums, line, stride, parts, rows, top, total, r0, r1, ROWS, KP, WIDE
-        )
+        total, r0, r1 = merge(sums, line, stride, parts, rows, top, total, r0, r1, ROWS, KP, WIDE)
         at = start_of(tl.load(d + 15)) + rows[:, None] * PANEL + cols[None, :]
         kind = work.dtype.element_ty
         tl.store(work + at, (r0 / total[:, None]).to(kind))

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
 """Triton: waiting, signalling, and the matrix product that all matrix instructions share.
 
 A wait polls all its counters in one parallel atomic; an acquire there and a release at the signal

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
 """Triton: pictures to matrix rows, the convolutions of the detail path, bytes out."""
 
 import triton

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
 """Triton: the matrix instructions. `d` points to the 32 words of an instruction (`encode`)."""
 
 import triton

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from everframe.diffusion.programs import step_program
-from everframe.runtime.megakernel.check import BadSchedule, check_schedule, check_shared_memory
+from everframe.runtime.megakernel.check import ScheduleError, check_schedule, check_shared_memory
 from everframe.runtime.megakernel.isa import Instruction, Opcode, Read, Region
 from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.plan import FramePlan
@@ -74,20 +74,25 @@ def test_the_schedule_of_the_lowering_is_accepted() -> None:
 )
 def test_a_missing_wait_is_a_race(op: Opcode, stage: int) -> None:
     schedule = good()
-    refused = 0
     of_op = [
         i
         for i, x in enumerate(schedule.graph.instructions)
         if x.op == op and any(w.stage == stage for w in x.waits)
     ]
-    for index in of_op[:: max(1, len(of_op) // 12)]:
-        try:
-            check_schedule(changed(schedule, index, without_wait(stage)))
-        except BadSchedule as error:
-            assert str(error).startswith(("race:", "unwritten:")), error
-            refused += 1
+    some = of_op[:: max(1, len(of_op) // 8)]
+    reasons = [refusal(changed(schedule, index, without_wait(stage))) for index in some]
     # a wait may be implied by the instructions before it in the list, but not all of them
-    assert refused > 0
+    assert any(reason is not None for reason in reasons)
+    assert all(reason in ("race", "unwritten", None) for reason in reasons)
+
+
+def refusal(schedule: Schedule) -> str | None:
+    """The first word of the refusal, None if there is none."""
+    try:
+        check_schedule(schedule)
+    except ScheduleError as error:
+        return str(error).partition(":")[0]
+    return None
 
 
 def test_a_late_wait_does_not_cover_an_early_read() -> None:
@@ -97,7 +102,7 @@ def test_a_late_wait_does_not_cover_an_early_read() -> None:
     def early(x: Instruction) -> Instruction:
         return replace(x, reads=tuple(Read(r.region, 0) for r in x.reads))
 
-    with pytest.raises(BadSchedule, match=r"race: .*attend.* reads"):
+    with pytest.raises(ScheduleError, match=r"race: .*attend.* reads"):
         check_schedule(changed(schedule, index, early))
 
 
@@ -113,7 +118,7 @@ def test_an_unwritten_read_is_named() -> None:
     wrong = Region("attend.0", 31, 35, 90, 99)
     spoilt = changed(replace(schedule, graph=fewer), index, wider)
     spoilt = changed(spoilt, index, lambda x: replace(x, reads=(*x.reads[:-1], Read(wrong))))
-    with pytest.raises(BadSchedule, match=r"unwritten: .*up.* 36 numbers were never written"):
+    with pytest.raises(ScheduleError, match=r"unwritten: .*up.* 36 numbers were never written"):
         check_schedule(spoilt)
 
 
@@ -125,7 +130,7 @@ def test_two_writers_at_once_are_a_race() -> None:
         rows, cols = schedule.graph.buffers["head"]
         return replace(x, writes=(Region("head", 0, rows, 0, cols),))
 
-    with pytest.raises(BadSchedule, match=r"race: .*head.*(overwrites|reads)"):
+    with pytest.raises(ScheduleError, match=r"race: .*head.*(overwrites|reads)"):
         check_schedule(changed(schedule, index, wider))
 
 
@@ -141,7 +146,7 @@ def test_a_write_over_what_is_still_read_is_a_race() -> None:
         for x in schedule.graph.instructions
     )
     spoilt = replace(schedule, graph=replace(schedule.graph, instructions=instructions))
-    with pytest.raises(BadSchedule, match=r"race: .* kv.0\["):
+    with pytest.raises(ScheduleError, match=r"race: .* kv.0\["):
         check_schedule(spoilt)
 
 
@@ -156,7 +161,7 @@ def test_a_wait_that_is_never_served_is_a_deadlock() -> None:
     def more(x: Instruction) -> Instruction:
         return replace(x, waits=tuple(replace(w, target=w.target + 1) for w in x.waits))
 
-    with pytest.raises(BadSchedule, match=r"deadlock: .*up.* waits for"):
+    with pytest.raises(ScheduleError, match=r"deadlock: .*up.* waits for"):
         check_schedule(changed(schedule, index, more))
 
 
@@ -167,24 +172,24 @@ def test_a_wait_for_some_signals_is_refused() -> None:
     def fewer(x: Instruction) -> Instruction:
         return replace(x, waits=tuple(replace(w, target=w.target - 1) for w in x.waits))
 
-    with pytest.raises(BadSchedule, match="cannot know which"):
+    with pytest.raises(ScheduleError, match="cannot know which"):
         check_schedule(changed(schedule, several, fewer))
 
 
 def test_a_list_in_the_wrong_order_is_a_deadlock() -> None:
     schedule = good()
     spoilt = replace(schedule, lists=tuple(tasks[::-1] for tasks in schedule.lists))
-    with pytest.raises(BadSchedule, match="deadlock: 9 multiprocessors wait for ever"):
+    with pytest.raises(ScheduleError, match="deadlock: 9 multiprocessors wait for ever"):
         check_schedule(spoilt)
 
 
 def test_an_instruction_runs_once() -> None:
     schedule = good()
     lists = (schedule.lists[0][1:], *schedule.lists[1:])
-    with pytest.raises(BadSchedule, match="scheduled 0 times"):
+    with pytest.raises(ScheduleError, match="scheduled 0 times"):
         check_schedule(replace(schedule, lists=lists))
     lists = ((*schedule.lists[0], schedule.lists[1][0]), *schedule.lists[1:])
-    with pytest.raises(BadSchedule, match="scheduled 2 times"):
+    with pytest.raises(ScheduleError, match="scheduled 2 times"):
         check_schedule(replace(schedule, lists=lists))
 
 
@@ -195,18 +200,18 @@ def test_inputs_and_bounds_are_kept() -> None:
     def to_input(x: Instruction) -> Instruction:
         return replace(x, writes=(x.reads[0].region,))
 
-    with pytest.raises(BadSchedule, match="writes to an input"):
+    with pytest.raises(ScheduleError, match="writes to an input"):
         check_schedule(changed(schedule, index, to_input))
 
     def outside(x: Instruction) -> Instruction:
         return replace(x, writes=(replace(x.writes[0], row1=10_000),))
 
-    with pytest.raises(BadSchedule, match="outside its buffer"):
+    with pytest.raises(ScheduleError, match="outside its buffer"):
         check_schedule(changed(schedule, index, outside))
 
 
 def test_too_much_shared_memory() -> None:
-    with pytest.raises(BadSchedule, match="use smaller tiles or fewer stages"):
+    with pytest.raises(ScheduleError, match="use smaller tiles or fewer stages"):
         check_shared_memory(plan(), Tiles(rows=128, up_cols=128, model_cols=256, stages=5))
     check_shared_memory(plan(), TILES)
 

@@ -1,4 +1,4 @@
-"""The emulated schedule makes the frames of eager torch, whatever order the multiprocessors run in."""
+"""The emulated schedule makes the frames of eager torch, in whatever order the CTAs run."""
 
 from dataclasses import replace
 
@@ -9,7 +9,12 @@ import torch
 from everframe.arch.bundle import Bundle
 from everframe.arch.presets import preset
 from everframe.arch.spec import BlockSpec, Spec
-from everframe.runtime.megakernel.tiles import Tiles
+from everframe.diffusion.programs import step_program
+from everframe.runtime.megakernel.check import check_shared_memory
+from everframe.runtime.megakernel.lower import lower
+from everframe.runtime.megakernel.recognise import plan_frame
+from everframe.runtime.megakernel.schedule import schedule_tasks
+from everframe.runtime.megakernel.tiles import Tiles, default_tiles
 from tests.nets import TINY, UNEVEN, random_bundle, random_frame
 from tests.runtime.megakernel.launches import Stream, noise_of, stream
 
@@ -101,13 +106,6 @@ def test_the_shipped_models(name: str, size: tuple[int, int]) -> None:
 
 
 def test_the_largest_preset_can_be_scheduled() -> None:
-    from everframe.diffusion.programs import step_program
-    from everframe.runtime.megakernel.check import check_shared_memory
-    from everframe.runtime.megakernel.lower import lower
-    from everframe.runtime.megakernel.recognise import plan_frame
-    from everframe.runtime.megakernel.schedule import schedule_tasks
-    from everframe.runtime.megakernel.tiles import default_tiles
-
     spec = preset("broadcast")
     short = replace(spec, blocks=spec.blocks[:2])
     plan = plan_frame(step_program(short, 704, 1280))
