@@ -63,7 +63,7 @@ class Layout:
     @property
     def rows(self) -> int:
         """Tokens, padded."""
-        return ceil_to(self.plan.tokens, max(self.tiles.rows, self.tiles.keys))
+        return ceil_to(self.plan.tokens, max(self.tiles.rows, self.tiles.keys, PANEL))
 
     @property
     def width(self) -> int:

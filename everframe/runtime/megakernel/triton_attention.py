@@ -54,9 +54,15 @@ def look(
             top = higher
         total += tl.sum(p, 1)
         p = p.to(q0.dtype)
-        r0 = tl.dot(p, values_of(memory, values, tile, height, 0, BS), r0)
+        v0 = values_of(memory, values, tile, height, 0, BS)
+        if PARTIAL:  # what was never written may be NaN, which a weight of 0 does not hide
+            v0 = tl.where((tile * BS + tl.arange(0, BS) < valid)[:, None], v0, 0.0)
+        r0 = tl.dot(p, v0, r0)
         if WIDE:
-            r1 = tl.dot(p, values_of(memory, values, tile, height, 1, BS), r1)
+            v1 = values_of(memory, values, tile, height, 1, BS)
+            if PARTIAL:
+                v1 = tl.where((tile * BS + tl.arange(0, BS) < valid)[:, None], v1, 0.0)
+            r1 = tl.dot(p, v1, r1)
     return top, total, r0, r1
 
 
