@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from everframe.arch.spec import BlockSpec, Spec
+from everframe.runtime.engine import open_engine
 from everframe.runtime.megakernel.tiles import Tiles
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.nets import TINY, UNEVEN, random_bundle, random_frame, random_tokens
@@ -120,3 +121,11 @@ def test_the_poisoned_scratch_is_never_read() -> None:
     kernel.kernel().poison()
     for a, b in zip(clean, frames(kernel, 1, 2), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_without_a_gpu_the_engine_falls_back_and_says_so() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    engine = open_engine("megakernel", random_bundle(), height=32, width=48)
+    assert engine.name.startswith("compiled (cpu float32) instead of megakernel: ")
+    assert "needs an NVIDIA GPU" in engine.name
