@@ -189,6 +189,9 @@ def _stream(engine: TorchEngine) -> _Stream:
     noise = engine.to_engine(rng.standard_normal((3, *size)).astype(np.float32))
     camera = engine.to_engine(moving_frame(0, *size))
     prepared = engine.prepare(code, 1)
+    if not isinstance(engine, MegakernelEngine):
+        # a strong baseline: autocast would convert all matrices again in every frame
+        engine.params = {n: v.bfloat16() if v.ndim > 1 else v for n, v in engine.params.items()}
     history = engine.empty_history()
     for _ in range(spec.window + 1):
         made, history = engine.step(history, camera, noise, prepared)
