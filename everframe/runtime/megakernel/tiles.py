@@ -121,7 +121,7 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         model_cols=model_cols,
         qkv_heads=2 if large and plan.head_dim <= 64 and not heads % 2 else 1,
         up_cols=64 if large else 32,
-        head_cols=128 if large else 64,
+        head_cols=64,  # wider ones spill: every number has an address of its own
         keys=64,
         attend_parts=_attend_parts(plan, blocks * heads, sms),
         down_parts=max(1, min(4, sms // model_tiles, ffn // (4 * PANEL))),

@@ -45,13 +45,14 @@ not trust the kernel."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelOptions:
     """How to build the kernel: tiles and CTAs (None: defaults of the plan and the device),
-    interpreted on the CPU, timed.
+    interpreted on the CPU, timed, with random delays.
     """
 
     tiles: Tiles | None = None
     ctas: int | None = None
     interpreted: bool = False
     timed: bool = False
+    delayed: bool = False
 
 
 class MegakernelEngine(TorchEngine):
@@ -98,6 +99,7 @@ class MegakernelEngine(TorchEngine):
                 self.constants,
                 interpreted=self.options.interpreted,
                 timed=self.options.timed,
+                delayed=self.options.delayed,
             )
         return self._kernels[steps]
 

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 from everframe.runtime.megakernel.triton_attention import attend
-from everframe.runtime.megakernel.triton_memory import WORDS, clock, signal
+from everframe.runtime.megakernel.triton_memory import WORDS, clock, loiter, signal
 from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
 from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
 
@@ -110,7 +110,7 @@ def frame_kernel(
     COS: tl.constexpr, SIN: tl.constexpr, AFFINE_BIAS: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
     BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr, BOUNDED: tl.constexpr,
-    LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr,
+    LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
     sm = tl.program_id(0)
@@ -120,6 +120,8 @@ def frame_kernel(
         d = table + at.to(tl.int64) * WORDS
         op = tl.load(d)
         ok = 1
+        if DELAYED:
+            loiter(d, epoch)
         if TIMED:
             tl.store(stamps + tl.load(d + 13) * 2, clock())
         if op == 0:

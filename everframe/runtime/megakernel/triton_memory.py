@@ -60,6 +60,22 @@ def clock():
 
 
 @triton.jit
+def loiter(d, epoch):
+    """Sleep up to 16 microseconds, another time for each instruction and launch: for tests of the
+    order of things.
+    """
+    mixed = (tl.load(d + 13) * 40503 + epoch * 30011) & 16383
+    tl.inline_asm_elementwise(
+        "nanosleep.u32 $1;\nmov.u32 $0, 0;",
+        "=r,r",
+        [mixed],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
+
+
+@triton.jit
 def start_of(line):
     """Numbers before a line."""
     return line.to(tl.int64) * PANEL

@@ -91,7 +91,7 @@ def test_ragged_sizes_and_uneven_blocks(spec: object, size: tuple[int, int]) -> 
     assert error <= WORSE * allowed + 0.05, (error, allowed)
 
 
-def test_the_same_bits_for_any_number_of_ctas() -> None:
+def test_the_same_bits_for_any_number_of_ctas_and_with_delays() -> None:
     from everframe.runtime.megakernel.tiles import default_tiles
     from everframe.runtime.megakernel.torch_engine import KernelOptions
 
@@ -101,6 +101,8 @@ def test_the_same_bits_for_any_number_of_ctas() -> None:
         frames(kernel_engine(bundle, SIZE, KernelOptions(tiles=tiles, ctas=ctas)), 4)
         for ctas in (132, 131, 66, 7, 1)
     ]
+    delayed = KernelOptions(tiles=tiles, delayed=True)
+    results.append(frames(kernel_engine(bundle, SIZE, delayed), 4))
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
@@ -138,7 +140,7 @@ def test_a_stuck_instruction_is_named_and_the_engine_goes_on() -> None:
 
     engine = kernel_engine(random_bundle(), SMALL)
     clean, kernel = frames(engine, 2), engine.kernel()
-    kernel.options["LIMIT"] = 20_000
+    kernel.recompile(LIMIT=20_000)
     row = int((kernel.table[:, 0] == 7).nonzero()[0])
     kernel.table[row, 3] += 1
     with pytest.raises(KernelStuckError, match=r"blocks\.0\.up"):

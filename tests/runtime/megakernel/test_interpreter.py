@@ -36,7 +36,7 @@ def engines(spec: Spec, tiles: Tiles | None, poll_limit: int | None = None) -> l
     options = KernelOptions(tiles=tiles, interpreted=True)
     kernel = MegakernelEngine(bundle, *SIZE, torch.device("cpu"), options)
     if poll_limit is not None:
-        kernel.kernel().options["LIMIT"] = poll_limit
+        kernel.kernel().recompile(LIMIT=poll_limit)
     return [kernel, torch_engine(bundle, *SIZE, "float32", compiled=False)]
 
 
