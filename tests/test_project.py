@@ -20,7 +20,8 @@ IMPORT_LIMIT_S = 0.5
 TORCH_FILES = (
     "everframe/arch/torch_*.py",
     "everframe/runtime/torch_*.py",
-    "everframe/runtime/megakernel/*.py",
+    "everframe/runtime/megakernel/torch_*.py",
+    "everframe/runtime/megakernel/triton_*.py",
     "everframe/data/*.py",
     "everframe/train/*.py",
     "everframe/recipes/*.py",
@@ -28,7 +29,7 @@ TORCH_FILES = (
 )
 WHERE = {
     "torch": TORCH_FILES,
-    "triton": ("everframe/runtime/*.py",),
+    "triton": ("everframe/runtime/megakernel/triton_*.py",),
     "tensorboard": ("everframe/train/*.py",),
     "onnx": ("everframe/runtime/*.py",),
     "onnxruntime": ("everframe/runtime/onnxruntime_engine.py",),

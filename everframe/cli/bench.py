@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from everframe.arch.bundle import Bundle
+from everframe.cli.bench_engines import add_options, run_engines
 from everframe.cli.verb import Subparsers
 from everframe.core.errors import UserError
 from everframe.runtime import bench
@@ -18,6 +19,7 @@ examples:
   everframe bench
   everframe bench --size 320x176 --engines openvino,torch
   everframe bench --json benchmarks/results/engines.json
+  everframe bench engines --json benchmarks/results/engines_h100.json   (on a GPU)
 The last line is one JSON object with command, commit, hardware and date.
 """
 _WAIT_COLUMNS = 40
@@ -33,6 +35,14 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("live", "engines"),
+        default="live",
+        help="live: the engines as a stream uses them; engines: time on one GPU against graphs, "
+        "torch.compile and the floor (default: %(default)s)",
+    )
     parser.add_argument("--model", default="pocket", help="name or folder (default: pocket)")
     parser.add_argument("--size", default="256x256", metavar="WxH", help="default: %(default)s")
     parser.add_argument(
@@ -42,6 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--engines", metavar="A,B", help=f"of {', '.join(OPENERS)} (default: those installed)"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the JSON object to a file")
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: unknown model, engine or size, no engine, or a file that cannot be written.
     """
+    if args.what == "engines":
+        return run_engines(args)
     size = parse_size(args.size)
     names = installed_engines() if args.engines is None else _names(args.engines)
     if args.json is not None and not Path(args.json).parent.is_dir():

@@ -1,6 +1,7 @@
 """`Engine`: runs one model at one frame size. Stateless: memory goes in and comes back as a value.
 
-Engines: `openvino`, `onnxruntime`, `torch` (eager, the reference), `compiled` (torch.compile).
+Engines: `openvino`, `onnxruntime`, `torch` (eager, the reference), `compiled` (torch.compile),
+`megakernel` (one launch per frame on Hopper GPUs; falls back to `compiled` and says why).
 `auto` takes the fastest that is installed and says which.
 """
 
@@ -93,12 +94,19 @@ def _compiled(bundle: Bundle, height: int, width: int, precision: str) -> Engine
     return torch_engine(bundle, height, width, precision, compiled=True)
 
 
+def _megakernel(bundle: Bundle, height: int, width: int, precision: str) -> Engine[Any]:
+    from everframe.runtime.megakernel.torch_engine import megakernel_engine
+
+    return megakernel_engine(bundle, height, width, precision)
+
+
 Opener = Callable[[Bundle, int, int, str], Engine[Any]]
 OPENERS: dict[str, tuple[str, str, Opener]] = {
     "openvino": ("openvino", "pip install openvino", _openvino),
     "onnxruntime": ("onnxruntime", 'pip install "everframe[onnxruntime]"', _onnxruntime),
     "compiled": ("torch", 'pip install "everframe[gpu]"', _compiled),
     "torch": ("torch", 'pip install "everframe[gpu]"', _torch),
+    "megakernel": ("triton", 'pip install "everframe[gpu]" on Linux', _megakernel),
 }
 """Engine name -> module it needs, how to get it, how to open it."""
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
@@ -112,8 +120,8 @@ def has_cuda_device() -> bool:
 def installed_engines() -> tuple[str, ...]:
     """Names of the engines whose packages are installed, the one `auto` would take first."""
     order = ("openvino", "onnxruntime", "torch", "compiled")
-    if has_cuda_device():
-        order = ("compiled", "torch", "openvino", "onnxruntime")
+    if has_cuda_device():  # the mega kernel comes first as soon as it has been measured
+        order = ("compiled", "torch", "megakernel", "openvino", "onnxruntime")
     return tuple(name for name in order if find_spec(OPENERS[name][0]) is not None)
 
 
@@ -142,8 +150,9 @@ def open_engine(
         name = installed[0]
     if name not in OPENERS:
         raise UserError(f"unknown engine '{name}'; choose auto or one of {', '.join(OPENERS)}")
-    if name not in installed:
-        module, fix, _ = OPENERS[name]
+    module, fix, _ = OPENERS[name]
+    # the mega kernel is not listed without a GPU, but it falls back by itself and says so
+    if name not in installed and (name != "megakernel" or find_spec(module) is None):
         raise UserError(f"engine '{name}' needs the package {module}; install it with: {fix}")
     return OPENERS[name][2](bundle, height, width, precision)
 

@@ -1,0 +1,75 @@
+"""`everframe bench engines`: eager, graphs, torch.compile and the mega kernel on one GPU."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+from everframe.core.errors import UserError
+
+DEFAULT_SHAPES = "pocket,studio,A,B,C,D,E"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options that only `bench engines` has."""
+    parser.add_argument(
+        "--shapes",
+        default=DEFAULT_SHAPES,
+        metavar="A,B",
+        help="for 'engines': pocket, studio, A to E, broadcast, cinema (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sweep",
+        type=int,
+        default=1,
+        metavar="N",
+        help="for 'engines': tile sizes of the mega kernel to try (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeline",
+        metavar="FILE",
+        help="for 'engines': write when each instruction of the mega kernel ran (first shape) as a "
+        "trace for Perfetto",
+    )
+
+
+def run_engines(args: argparse.Namespace) -> int:
+    """Measure and print; the JSON file is a list of rows and grows shape by shape.
+
+    Raises:
+        UserError: no GPU, unknown shape, or a file that cannot be written.
+    """
+    if find_spec("torch") is None or find_spec("triton") is None:
+        raise UserError(
+            'bench engines needs torch and triton; get them: pip install "everframe[gpu]"'
+        )
+    for name in ("json", "timeline"):
+        path = vars(args)[name]
+        if path is not None and not Path(path).parent.is_dir():
+            raise UserError(f"--{name} {path}: its folder does not exist; create it first")
+    from everframe.runtime import torch_bench
+
+    shapes = [name.strip() for name in args.shapes.split(",") if name.strip()]
+    ceiling = torch_bench.ceilings()
+    print(f"{ceiling.flops_per_s / 1e12:.0f} TFLOP/s, {ceiling.bytes_per_s / 1e12:.2f} TB/s")
+    rows: list[dict[str, object]] = []
+    for number, shape in enumerate(shapes):
+        result = torch_bench.measure_shape(shape, ceiling, sweep=args.sweep, tell=_tell)
+        rows += [asdict(row) for row in result.rows]
+        if args.json is not None:
+            Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        if number == 0 and args.timeline is not None and result.best is not None:
+            bundle, _ = torch_bench.bundle_of(shape)
+            trace, lines = torch_bench.timeline(result.best, bundle)
+            Path(args.timeline).write_text(json.dumps(trace), encoding="utf-8")
+            print("\n".join(lines))
+    print(json.dumps(rows))
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

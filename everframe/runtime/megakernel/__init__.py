@@ -1,0 +1,1 @@
+"""The mega kernel: a whole frame, pixels to pixels, in one launch (docs/megakernel.md)."""

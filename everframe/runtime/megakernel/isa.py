@@ -1,0 +1,199 @@
+"""The tile instruction set, written once: what each instruction is called, which numbers it
+carries, what it computes, and what it costs.
+
+An instruction works on a rectangle of rows and columns, reads and writes rectangles of named
+buffers, waits for counters and adds one to a counter when it is done. The lowering makes them, the
+checker proves a schedule of them, the emulator and the Triton kernel run them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+STAGES = ("start", "late", "merge")
+"""When a wait is served: before anything; before the keys of this frame; before partial sums are
+added. What does not depend on a later stage overlaps with the waiting."""
+PEAK_FLOPS_PER_US = 790e6 / 132
+"""Measured matrix rate of one multiprocessor of an H100 (bfloat16)."""
+TASK_US = 1.2
+"""Fetch, first loads and signal of a task, from the barrier and flag measurements."""
+EFFICIENCY = 0.6
+"""Share of the matrix rate that a tile reaches, before measurement."""
+
+
+class Opcode(IntEnum):
+    """Numbers of the instructions, as the kernel sees them."""
+
+    UNPACK = 0
+    PART = 1
+    EMBED = 2
+    QKV = 3
+    ATTEND_PART = 4
+    ATTEND = 5
+    RESIDUAL = 6
+    UP = 7
+    HEAD = 8
+    CONV_IN = 9
+    CONV = 10
+    CONV_OUT = 11
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """Documentation of an opcode: its fields and what it computes."""
+
+    fields: tuple[str, ...]
+    computes: str
+
+
+INSTRUCTIONS: dict[Opcode, Meaning] = {
+    Opcode.UNPACK: Meaning(
+        fields=("segment",), computes="one row of patches of an input picture, as matrix rows"
+    ),
+    Opcode.PART: Meaning(
+        fields=("weight", "block", "part", "parts"),
+        computes="partial sums of a matrix product over a part of its inner axis",
+    ),
+    Opcode.EMBED: Meaning(
+        fields=("parts",), computes="tokens of the noisy target, plus partial sums and positions"
+    ),
+    Opcode.QKV: Meaning(
+        fields=("block", "section", "last"),
+        computes="norm, modulation, projection, qk-norm and RoPE of heads; section 0 q, 1 k, 2 v",
+    ),
+    Opcode.ATTEND_PART: Meaning(
+        fields=("block", "head", "part", "parts", "first_tile", "last_tile", "last"),
+        computes="attention of a head over some of its key tiles: sums, maximum and denominator",
+    ),
+    Opcode.ATTEND: Meaning(
+        fields=("block", "head", "part", "parts", "first_tile", "last_tile", "last"),
+        computes="attention over the remaining key tiles (this frame last), merged with the parts",
+    ),
+    Opcode.RESIDUAL: Meaning(
+        fields=("weight", "block", "part", "parts"),
+        computes="gated matrix product added to the tokens; the next norm's operand and squares",
+    ),
+    Opcode.UP: Meaning(fields=("block",), computes="norm, modulation, projection and SwiGLU"),
+    Opcode.HEAD: Meaning(
+        fields=(), computes="norm, modulation and the three projections to pixels of the head"
+    ),
+    Opcode.CONV_IN: Meaning(
+        fields=(), computes="first 3x3 convolution of the detail path, with local gains"
+    ),
+    Opcode.CONV: Meaning(
+        fields=("layer",), computes="a 3x3 convolution of the detail path, residual from 1 on"
+    ),
+    Opcode.CONV_OUT: Meaning(
+        fields=("last",), computes="last convolution, colour maps, Euler update, bytes"
+    ),
+}
+
+
+class Matrix(IntEnum):
+    """Which matrix a PART or RESIDUAL multiplies with."""
+
+    CAMERA = 0
+    PREVIOUS = 1
+    ANCHOR_OUTPUT = 2
+    ANCHOR_CAMERA = 3
+    OUT = 4
+    DOWN = 5
+
+
+SEGMENTS = ("camera", "previous", "anchor_output", "anchor_camera", "noisy")
+"""Pictures that are embedded, by their number in UNPACK; the first four are `Matrix` numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Rows [row0, row1) and columns [col0, col1) of a buffer."""
+
+    buffer: str
+    row0: int
+    row1: int
+    col0: int
+    col1: int
+
+    @property
+    def area(self) -> int:
+        """Numbers in it."""
+        return max(0, self.row1 - self.row0) * max(0, self.col1 - self.col0)
+
+    def meet(self, other: Region) -> Region | None:
+        """The common part of two regions of one buffer, if any."""
+        row0, row1 = max(self.row0, other.row0), min(self.row1, other.row1)
+        col0, col1 = max(self.col0, other.col0), min(self.col1, other.col1)
+        if row0 >= row1 or col0 >= col1:
+            return None
+        return Region(self.buffer, row0, row1, col0, col1)
+
+    def minus(self, other: Region) -> list[Region]:
+        """This region without the other, as disjoint rectangles."""
+        common = self.meet(other)
+        if common is None:
+            return [self]
+        b, pieces = self.buffer, list[Region]()
+        pieces.append(Region(b, self.row0, common.row0, self.col0, self.col1))
+        pieces.append(Region(b, common.row1, self.row1, self.col0, self.col1))
+        pieces.append(Region(b, common.row0, common.row1, self.col0, common.col0))
+        pieces.append(Region(b, common.row0, common.row1, common.col1, self.col1))
+        return [piece for piece in pieces if piece.area]
+
+    def __str__(self) -> str:
+        return f"{self.buffer}[{self.row0}:{self.row1}, {self.col0}:{self.col1}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A region, and after which wait stage (index of `STAGES`) it is read."""
+
+    region: Region
+    stage: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Counters [first, first + count) must each have reached `target`."""
+
+    stage: int
+    first: int
+    count: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One tile of work. `fields` as named by `INSTRUCTIONS`; `cost` in microseconds, estimated."""
+
+    op: Opcode
+    name: str
+    step: int
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+    fields: Mapping[str, int]
+    reads: tuple[Read, ...]
+    writes: tuple[Region, ...]
+    waits: tuple[Wait, ...]
+    signal: int
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGraph:
+    """Instructions in an order in which they could run one by one.
+
+    buffers: rows and columns by name; external: those that exist before the launch; counters: how
+    many; totals: signals that each counter gets.
+    """
+
+    instructions: tuple[Instruction, ...]
+    buffers: Mapping[str, tuple[int, int]]
+    external: frozenset[str]
+    totals: tuple[int, ...]
+
+
+def matrix_cost(rows: int, cols: int, inner: int, rate: float = EFFICIENCY) -> float:
+    """Estimated microseconds of a matrix product on one multiprocessor."""
+    return TASK_US + 2 * rows * cols * inner / (PEAK_FLOPS_PER_US * rate)

@@ -1,0 +1,246 @@
+"""The ends of a frame in tile instructions: pictures to tokens, tokens to pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from everframe.runtime.megakernel.isa import (
+    SEGMENTS,
+    TASK_US,
+    Opcode,
+    Read,
+    Wait,
+    matrix_cost,
+)
+from everframe.runtime.megakernel.lower_blocks import norm_reads, norm_writes
+from everframe.runtime.megakernel.lower_state import (
+    PIXELS,
+    Lowering,
+    Phase,
+    Span,
+    region,
+    spans,
+)
+from everframe.runtime.megakernel.tiles import AFFINE
+
+UNPACK_US = 2.0
+"""Estimated time to unpack a row of patches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Counters of the pictures that are ready to be embedded: by row of patches for the unpacked
+    ones; the noisy target of a later step by convolution tile.
+    """
+
+    unpacked: tuple[Phase, ...]
+    updated: Phase | None
+
+
+def lower_unpack(state: Lowering) -> Pictures:
+    """Bytes and noise to matrix rows; nothing to wait for."""
+    phases: list[Phase] = []
+    for number, name in enumerate(SEGMENTS):
+        phase = state.phase(state.plan.rows)
+        phases.append(phase)
+        for band in range(state.plan.rows):
+            rows = state.band_tokens((band, band + 1))
+            channels = (0, state.plan.patch_channels)
+            if name == "noisy":
+                rows, channels = state.band_positions((band, band + 1)), (0, PIXELS)
+            state.emit(
+                Opcode.UNPACK,
+                f"unpack.{name}",
+                (0, rows, channels),
+                fields={"segment": number},
+                access=(
+                    [Read(region(f"input.{name}", rows, channels))],
+                    [region(f"patch.{name}", rows, channels)],
+                ),
+                waits=[],
+                signal=phase.first + band,
+                cost=UNPACK_US,
+            )
+    return Pictures(unpacked=tuple(phases), updated=None)
+
+
+def _embed_parts(state: Lowering, pictures: Pictures) -> Phase:
+    """What does not change from step to step: camera, own output, anchor."""
+    blocks = state.row_blocks()
+    columns = spans(state.plan.width, state.tiles.model_cols)
+    done = state.phase(len(blocks) * len(columns))
+    channels = (0, state.plan.patch_channels)
+    for part, name in enumerate(SEGMENTS[:4]):
+        for m, rows in enumerate(blocks):
+            for n, cols in enumerate(columns):
+                state.emit(
+                    Opcode.PART,
+                    f"embed.{name}",
+                    (0, rows, cols),
+                    fields={"weight": part, "block": 0, "part": part, "parts": 5},
+                    access=(
+                        [Read(region(f"patch.{name}", rows, channels))],
+                        [region(f"embed.{part}", rows, cols)],
+                    ),
+                    waits=[state.wait(pictures.unpacked[part], state.bands_of(rows))],
+                    signal=done.first + m * len(columns) + n,
+                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], channels[1]),
+                )
+    return done
+
+
+def lower_embed(
+    state: Lowering, step: int, pictures: Pictures, parts: Phase | None
+) -> tuple[Phase, Phase]:
+    """Tokens of a step; returns (counters of the tokens, counters of the constant parts)."""
+    blocks = state.row_blocks()
+    columns = spans(state.plan.width, state.tiles.model_cols)
+    parts = parts or _embed_parts(state, pictures)
+    done = state.phase(len(blocks))
+    for m, rows in enumerate(blocks):
+        bands = state.bands_of(rows)
+        positions = state.band_positions(bands)
+        for n, cols in enumerate(columns):
+            if pictures.updated is None:
+                ready = state.wait(pictures.unpacked[4], bands)
+            else:
+                ready = state.wait(pictures.updated, _tiles_of(state, positions))
+            state.emit(
+                Opcode.EMBED,
+                "embed",
+                (step, rows, cols),
+                fields={"parts": 5},
+                access=(
+                    [
+                        Read(region("patch.noisy", positions, (0, PIXELS))),
+                        *(Read(region(f"embed.{i}", rows, cols), 2) for i in range(4)),
+                    ],
+                    norm_writes(rows, cols, n),
+                ),
+                waits=[ready, Wait(2, parts.first + m * len(columns) + n, 1, 4)],
+                signal=done.first + m,
+                cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.patch_channels),
+            )
+    return done, parts
+
+
+def _tiles_of(state: Lowering, positions: Span) -> Span:
+    """Convolution tiles that hold these positions."""
+    size = state.tiles.conv_rows
+    return positions[0] // size, (positions[1] - 1) // size + 1
+
+
+def lower_head(state: Lowering, step: int, ready: Phase) -> Pictures:
+    """Tokens to pixels: projections, the detail path, the update of the noisy target, bytes."""
+    projected = _project(state, step, ready)
+    convolved = _first(state, step, projected)
+    for layer in range(state.plan.detail_depth):
+        convolved = _middle(state, step, layer, convolved)
+    return Pictures(unpacked=(), updated=_last(state, step, convolved))
+
+
+def _project(state: Lowering, step: int, ready: Phase) -> Phase:
+    blocks = state.row_blocks()
+    total = state.plan.patch_channels + AFFINE + 2 * state.plan.detail_channels
+    done = state.phase(len(blocks))
+    for m, rows in enumerate(blocks):
+        for cols in spans(total, state.tiles.head_cols):
+            state.emit(
+                Opcode.HEAD,
+                "head",
+                (step, rows, cols),
+                fields={},
+                access=(norm_reads(state, rows), [region("head", rows, cols)]),
+                waits=[state.wait(ready, (m, m + 1))],
+                signal=done.first + m,
+                cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.width),
+            )
+    return done
+
+
+def _conv_cost(state: Lowering, inputs: int) -> float:
+    return matrix_cost(state.tiles.conv_rows, state.plan.detail_channels, 9 * inputs, 0.2)
+
+
+def _positions(state: Lowering) -> list[Span]:
+    return spans(state.plan.map_rows * state.plan.map_cols, state.tiles.conv_rows)
+
+
+def _first(state: Lowering, step: int, ready: Phase) -> Phase:
+    tiles, plan = _positions(state), state.plan
+    done = state.phase(len(tiles))
+    pictures = [f"patch.{SEGMENTS[i]}" for i in (0, 2, 3)]
+    total = plan.patch_channels + AFFINE + 2 * plan.detail_channels
+    for t, rows in enumerate(tiles):
+        tokens = state.band_tokens(state.near_bands(rows))
+        state.emit(
+            Opcode.CONV_IN,
+            "conv_in",
+            (step, rows, (0, plan.detail_channels)),
+            fields={},
+            access=(
+                [
+                    *(Read(region(name, tokens, (0, plan.patch_channels))) for name in pictures),
+                    Read(region("head", tokens, (0, plan.patch_channels))),
+                    Read(region("head", tokens, (plan.patch_channels + AFFINE, total))),
+                ],
+                [region("detail.0", rows, (0, plan.detail_channels))],
+            ),
+            waits=[state.wait(ready, state.blocks_of(tokens))],
+            signal=done.first + t,
+            cost=_conv_cost(state, 4 * PIXELS),
+        )
+    return done
+
+
+def _middle(state: Lowering, step: int, layer: int, ready: Phase) -> Phase:
+    tiles, channels = _positions(state), (0, state.plan.detail_channels)
+    done = state.phase(len(tiles))
+    for t, rows in enumerate(tiles):
+        near = state.near_positions(rows)
+        state.emit(
+            Opcode.CONV,
+            f"conv.{layer}",
+            (step, rows, channels),
+            fields={"layer": layer},
+            access=(
+                [Read(region(f"detail.{layer % 2}", near, channels))],
+                [region(f"detail.{(layer + 1) % 2}", rows, channels)],
+            ),
+            waits=[state.wait(ready, _tiles_of(state, near))],
+            signal=done.first + t,
+            cost=_conv_cost(state, channels[1]),
+        )
+    return done
+
+
+def _last(state: Lowering, step: int, ready: Phase) -> Phase:
+    tiles, plan = _positions(state), state.plan
+    done = state.phase(len(tiles))
+    last = step == state.steps - 1
+    noisy = "input.noisy" if step == 0 else "z"
+    for t, rows in enumerate(tiles):
+        near, bands = state.near_positions(rows), state.near_bands(rows)
+        own = (rows[0] // (plan.cells * plan.map_cols), 0)
+        own = (own[0], (rows[1] - 1) // (plan.cells * plan.map_cols) + 1)
+        camera = state.band_tokens(own)
+        reads = [
+            Read(region(f"detail.{plan.detail_depth % 2}", near, (0, plan.detail_channels))),
+            Read(region("head", state.band_tokens(bands), (0, plan.patch_channels + AFFINE))),
+            Read(region("input.camera", camera, (0, plan.patch_channels))),
+        ]
+        writes = [region("frame", rows, (0, PIXELS))]
+        if not last:
+            reads += [Read(region(noisy, rows, (0, PIXELS)))]
+            writes = [region(name, rows, (0, PIXELS)) for name in ("z", "patch.noisy")]
+        state.emit(
+            Opcode.CONV_OUT,
+            "conv_out",
+            (step, rows, (0, PIXELS)),
+            fields={"last": int(last)},
+            access=(reads, writes),
+            waits=[state.wait(ready, _tiles_of(state, near))],
+            signal=done.first + t,
+            cost=_conv_cost(state, plan.detail_channels) + TASK_US,
+        )
+    return done

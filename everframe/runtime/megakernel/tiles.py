@@ -1,0 +1,139 @@
+"""Tile sizes: how the work of a frame is cut for a number of multiprocessors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
+
+PANEL = 64
+"""Matrices are stored as panels of 64 columns: 128 bytes of bfloat16."""
+SHARED_MEMORY = 227 * 1024
+"""Bytes that one CTA of an H100 may use."""
+MAX_WINDOW = 8
+"""Past frames that the kernel has arguments for."""
+MAX_HEAD_DIM = 128
+HOPPER_SMS = 132
+AFFINE = 48
+"""Numbers of the colour maps of a patch."""
+
+
+def ceil_to(n: int, multiple: int) -> int:
+    """`n` rounded up to a multiple."""
+    return -(-n // multiple) * multiple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """Sizes of the tiles.
+
+    rows: tokens of a tile; model_cols: columns of embedding, out and down; qkv_heads: heads of a
+    QKV tile; up_cols: feed-forward channels of an UP tile (twice as many matrix columns);
+    head_cols, keys, conv_rows likewise. attend_parts, out_parts, down_parts: into how many tasks
+    a tile is split so that the multiprocessors are filled. stages: depth of the load pipeline;
+    per_sm: CTAs that share a multiprocessor.
+    """
+
+    rows: int = 64
+    model_cols: int = 64
+    qkv_heads: int = 1
+    up_cols: int = 32
+    head_cols: int = 64
+    keys: int = 64
+    conv_rows: int = 128
+    attend_parts: int = 1
+    out_parts: int = 1
+    down_parts: int = 1
+    stages: int = 3
+    warps: int = 4
+    per_sm: int = 1
+
+    def shared_memory(self, plan: FramePlan) -> int:
+        """Bytes of the largest pipeline: operands of all stages, and staging of one result."""
+        head = ceil_to(plan.head_dim, PANEL)
+        widest = max(self.model_cols, self.qkv_heads * head, 2 * self.up_cols, self.head_cols)
+        matrix = self.stages * (self.rows + widest) * PANEL * 2 + self.rows * widest * 4
+        attention = 2 * self.rows * head + self.stages * 2 * self.keys * head * 2
+        channels = conv_channels(plan.detail_channels)
+        convolution = self.stages * (self.conv_rows * PANEL + PANEL * channels) * 2
+        return max(matrix, attention, convolution + self.conv_rows * channels * 4)
+
+
+def conv_channels(channels: int) -> int:
+    """Channels of the detail path as stored: 16, 32 or 64."""
+    return next(n for n in (16, 32, 64) if channels <= n)
+
+
+def refuse(plan: FramePlan) -> None:
+    """Name what the kernel cannot run.
+
+    Raises:
+        UnsupportedError: always with the reason.
+    """
+    if plan.head_dim > MAX_HEAD_DIM:
+        raise UnsupportedError(
+            f"the mega kernel runs head_dim up to 128; this model has {plan.head_dim}"
+        )
+    if plan.window > MAX_WINDOW:
+        raise UnsupportedError(
+            f"the mega kernel remembers up to {MAX_WINDOW} frames; this model has {plan.window}"
+        )
+    if plan.detail_channels > PANEL:
+        raise UnsupportedError(
+            f"the mega kernel runs up to 64 detail channels; this model has {plan.detail_channels}"
+        )
+    if plan.prompt_tokens > PANEL:
+        raise UnsupportedError(
+            f"the mega kernel runs up to 64 prompt tokens; this model has {plan.prompt_tokens}"
+        )
+    if plan.patch % 8:
+        raise UnsupportedError(
+            f"the mega kernel runs patches of 8, 16, 24, 32 ... pixels; this one has {plan.patch}"
+        )
+
+
+LARGE = 128 * 128 * 48
+"""Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
+TILE_OVERHEAD = 1.0
+"""Fixed cost of a part of attention, in key tiles."""
+
+
+def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
+    """Untuned: small tiles until the multiprocessors are filled, then larger ones.
+
+    Raises:
+        UnsupportedError: the kernel cannot run this plan at all.
+    """
+    refuse(plan)
+    heads = min(block.heads for block in plan.blocks)
+    large = plan.tokens * plan.width >= LARGE
+    rows = 128 if large else 64
+    blocks = -(-plan.tokens // rows)
+
+    def residual_time(cols: int) -> int:
+        return -(-blocks * -(-plan.width // cols) // sms) * cols
+
+    model_cols = min((128, 64) if large else (64,), key=residual_time)
+    ffn = min(block.ffn for block in plan.blocks)
+    model_tiles = blocks * -(-plan.width // model_cols)
+    return Tiles(
+        rows=rows,
+        model_cols=model_cols,
+        qkv_heads=2 if large and plan.head_dim <= 64 and not heads % 2 else 1,
+        up_cols=64 if large else 32,
+        head_cols=64,  # wider ones spill: every number has an address of its own
+        keys=64,
+        attend_parts=_attend_parts(plan, blocks * heads, sms),
+        down_parts=max(1, min(4, sms // model_tiles, ffn // (4 * PANEL))),
+        warps=8 if large else 4,
+    )
+
+
+def _attend_parts(plan: FramePlan, tasks: int, sms: int) -> int:
+    """Into how many parts attention is cut so that its waves are short."""
+    keys = -(-plan.tokens // PANEL) * (1 + plan.window) + 1
+
+    def time(parts: int) -> float:
+        return -(-tasks * parts // sms) * (keys / parts + TILE_OVERHEAD)
+
+    return min(range(1, min(8, keys) + 1), key=time)

@@ -1,0 +1,229 @@
+"""The engine `megakernel`: a frame in one launch on a Hopper GPU. Needs the extra `gpu`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everframe.arch.bundle import Bundle
+from everframe.arch.history import History
+from everframe.diffusion.programs import step_program
+from everframe.runtime.engine import PreparedSteps
+from everframe.runtime.megakernel.check import check_schedule, check_shared_memory
+from everframe.runtime.megakernel.layout import Layout
+from everframe.runtime.megakernel.lower import lower
+from everframe.runtime.megakernel.operands import operands, step_control
+from everframe.runtime.megakernel.pack import pack_keys
+from everframe.runtime.megakernel.plan import UnsupportedError
+from everframe.runtime.megakernel.recognise import plan_frame
+from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
+from everframe.runtime.megakernel.tiles import PANEL, Tiles, default_tiles
+from everframe.runtime.megakernel.torch_launch import (
+    Constants,
+    Kernel,
+    KernelStuckError,
+    Pictures,
+    Tables,
+    constants_of,
+    multiprocessors,
+)
+from everframe.runtime.torch_engine import TorchEngine, torch_engine
+
+Array = NDArray[Any]
+CONTROL, PROMPT = "megakernel.control", "megakernel.prompt"
+AGREEMENT_LEVELS = 3.0
+"""Mean error of the first frame against eager torch, in levels of 255, above which the engine does
+not trust the kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelOptions:
+    """How to build the kernel: tiles and CTAs (None: defaults of the plan and the device),
+    interpreted on the CPU, timed, with random delays.
+    """
+
+    tiles: Tiles | None = None
+    ctas: int | None = None
+    interpreted: bool = False
+    timed: bool = False
+    delayed: bool = False
+
+
+class MegakernelEngine(TorchEngine):
+    """`runtime.engine.Engine`: prompt and control by eager torch, frames by the kernel.
+
+    Scratch belongs to the engine: frames of one engine must follow one another on one CUDA stream.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        height: int,
+        width: int,
+        device: torch.device,
+        options: KernelOptions | None = None,
+    ) -> None:
+        """Lower, schedule, check and pack for one step; other step counts when they are asked for.
+
+        Raises:
+            UnsupportedError: the kernel cannot run this model; the message is the reason.
+        """
+        super().__init__("megakernel (cuda bfloat16)", bundle, height, width, device)
+        self.options = options or KernelOptions()
+        self.plan = plan_frame(step_program(bundle.spec, height, width))
+        ctas = self.options.ctas or (1 if self.options.interpreted else multiprocessors(device))
+        self.tiles = self.options.tiles or default_tiles(self.plan, ctas)
+        self.ctas = ctas * self.tiles.per_sm
+        check_shared_memory(self.plan, self.tiles)
+        self.fixed = operands(bundle.spec, self.plan, bundle.weights)
+        self.layout = Layout(plan=self.plan, tiles=self.tiles, steps=1)
+        dtype = torch.float32 if self.options.interpreted else torch.bfloat16
+        self.constants: Constants = constants_of(self.layout, self.fixed, device, dtype)
+        self._kernels: dict[int, Kernel] = {}
+        self._kernel(1)
+
+    def _kernel(self, steps: int) -> Kernel:
+        if steps not in self._kernels:
+            layout = Layout(plan=self.plan, tiles=self.tiles, steps=steps)
+            schedule: Schedule = schedule_tasks(lower(self.plan, self.tiles, steps), self.ctas)
+            check_schedule(schedule)
+            self._kernels[steps] = Kernel(
+                schedule,
+                layout,
+                self.constants,
+                interpreted=self.options.interpreted,
+                timed=self.options.timed,
+                delayed=self.options.delayed,
+            )
+        return self._kernels[steps]
+
+    def kernel(self, steps: int = 1) -> Kernel:
+        """The kernel of a step count, for measurements and tests."""
+        return self._kernel(steps)
+
+    def prepare(self, code: Array, steps: int) -> PreparedSteps[Tensor]:
+        """See `Engine`; also packs the tables for the kernel, in the first step's control."""
+        prepared = super().prepare(code, steps)
+        controls = [
+            step_control(self.plan, self.fixed, {n: _array(v) for n, v in table.items()}, pair)
+            for table, pair in zip(prepared.controls, prepared.coefficients, strict=True)
+        ]
+        tables = self._kernel(steps).tables(controls)
+        first = prepared.controls[0] | {CONTROL: tables.control, PROMPT: tables.prompt}
+        return replace(prepared, controls=(first, *prepared.controls[1:]))
+
+    def empty_history(self) -> History[Tensor]:
+        """See `Engine`; a slot is one tensor, in the kernel's layout."""
+        slot = torch.zeros(
+            max(1, self.layout.slot.lines) * PANEL, dtype=self.constants.weights.dtype
+        ).to(self.device)
+        return replace(super().empty_history(), slots=((slot,),) * self.spec.window)
+
+    def to_numpy(self, value: Tensor) -> Array:
+        """See `Engine`; a frame that got stuck is found out here.
+
+        Raises:
+            KernelStuckError: a launch gave up.
+        """
+        array = super().to_numpy(value.float() if value.dtype == torch.bfloat16 else value)
+        if value.dtype == torch.uint8:
+            for kernel in self._kernels.values():
+                kernel.check()
+        return array
+
+    @torch.inference_mode()
+    def step(
+        self,
+        history: History[Tensor],
+        camera: Tensor,
+        noise: Tensor,
+        prepared: PreparedSteps[Tensor],
+    ) -> tuple[Tensor, History[Tensor]]:
+        """See `Engine`."""
+        first = prepared.controls[0]
+        pictures = Pictures(
+            camera=camera,
+            previous=history.previous,
+            anchor_output=history.anchor_output,
+            anchor_camera=history.anchor_camera,
+            noise=noise,
+            has_previous=history.has_previous,
+            has_anchor=history.has_anchor,
+        )
+        slots = [self._slot(slot) for slot in history.slots]
+        kernel = self._kernel(len(prepared.controls))
+        tables = Tables(control=first[CONTROL], prompt=first[PROMPT])
+        frame, new = kernel(tables, pictures, slots, history.filled)
+        return frame, history.advance(frame=frame, slots=(new,))
+
+    def _slot(self, values: Sequence[Tensor]) -> Tensor:
+        """A slot in the kernel's layout, also if another engine made it."""
+        dtype = self.constants.weights.dtype
+        if len(values) == 1 and values[0].ndim == 1:
+            return values[0] if values[0].dtype == dtype else values[0].to(dtype)
+        packed = np.zeros(max(1, self.layout.slot.lines) * PANEL, np.float32)
+        for block, value in zip(self.plan.history_blocks, values, strict=True):
+            assert block.new_slot is not None
+            keys, own = (x.numpy() for x in value.float().cpu())
+            flat = pack_keys(self.layout, keys, own, self.layout.rows).reshape(-1)
+            at = self.layout.slot.at[block.new_slot] * PANEL
+            packed[at : at + flat.size] = flat
+        return self.to_engine(packed).to(dtype)
+
+
+def _array(value: Tensor) -> NDArray[np.float32]:
+    return value.float().cpu().numpy()
+
+
+def disagreement(engine: MegakernelEngine, reference: TorchEngine) -> float:
+    """Mean difference of a first and a second frame from another engine, in levels of 255."""
+    rng = np.random.default_rng(0)
+    size = (engine.height, engine.width)
+    noise = rng.standard_normal((3, *size), np.float32)
+    code = rng.standard_normal((engine.spec.prompt_tokens + 1, engine.spec.prompt_width))
+    made: list[list[Array]] = []
+    for each in (engine, reference):
+        prepared = each.prepare(code.astype(np.float32), 1)
+        history, frames = each.empty_history(), list[Array]()
+        for seed in range(2):
+            pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+            camera = each.to_engine(pixels)
+            frame, history = each.step(history, camera, each.to_engine(noise), prepared)
+            history = history.anchored(output=frame, camera=camera)
+            frames.append(each.to_numpy(frame).astype(np.float32))
+        made.append(frames)
+    pairs = zip(made[0], made[1], strict=True)
+    return max(float(np.abs(a - b).mean()) for a, b in pairs)
+
+
+def megakernel_engine(bundle: Bundle, height: int, width: int, precision: str) -> TorchEngine:
+    """Open the mega kernel if it can run here and agrees with eager torch; else the compiled
+    engine, whose name then says why.
+    """
+    try:
+        return _verified(bundle, height, width, precision)
+    except (UnsupportedError, KernelStuckError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+    engine = torch_engine(bundle, height, width, precision, compiled=True)
+    engine.name = f"{engine.name} instead of megakernel: {reason}"
+    return engine
+
+
+def _verified(bundle: Bundle, height: int, width: int, precision: str) -> MegakernelEngine:
+    if precision not in ("auto", "bfloat16"):
+        raise UnsupportedError(f"the mega kernel computes in bfloat16, not in {precision}")
+    if not torch.cuda.is_available():
+        raise UnsupportedError("the mega kernel needs an NVIDIA GPU of the Hopper generation")
+    device = torch.device("cuda")
+    engine = MegakernelEngine(bundle, height, width, device)
+    reference = torch_engine(bundle, height, width, "bfloat16", compiled=False)
+    error = disagreement(engine, reference)
+    if not error < AGREEMENT_LEVELS:
+        raise UnsupportedError(f"its frames differ from eager torch by {error:.1f} levels")
+    return engine

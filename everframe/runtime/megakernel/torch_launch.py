@@ -1,0 +1,277 @@
+"""The kernel with its memory: allocates the arenas, launches a frame, reports what got stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from everframe.core.errors import UserError
+from everframe.runtime.megakernel.encode import encode
+from everframe.runtime.megakernel.layout import Layout
+from everframe.runtime.megakernel.operands import Operands, StepControl, score_bound
+from everframe.runtime.megakernel.pack import (
+    pack_control,
+    pack_convolutions,
+    pack_fixed,
+    pack_prompt,
+    pack_weights,
+)
+from everframe.runtime.megakernel.schedule import Schedule
+from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
+from everframe.runtime.megakernel.triton_kernel import frame_kernel
+
+POLL_LIMIT = 2_000_000
+"""Polls of a wait before it gives up: about two seconds on an H100 (one poll 0.7 to 1 us)."""
+SAFE_EXPONENT = 60.0
+"""Scores below this (base 2) need no running maximum: float32 and bfloat16 hold 2^60 * keys."""
+LAST_EPOCH = 1 << 20
+"""Launches after which the counters start again from zero; targets stay below 2^31 / this."""
+_KERNEL: Any = frame_kernel
+
+
+class KernelStuckError(RuntimeError):
+    """An instruction waited longer than the limit; the message names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """Weights on the device, shared by the kernels of all step counts."""
+
+    weights: Tensor
+    convolutions: Tensor
+    fixed: Tensor
+    bounded: bool
+
+
+def constants_of(
+    layout: Layout, fixed: Operands, device: torch.device, dtype: torch.dtype
+) -> Constants:
+    """Pack and upload. `bounded`: gains prove that no score can overflow without a running
+    maximum.
+    """
+
+    def put(array: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    return Constants(
+        weights=put(pack_weights(layout, fixed)).to(dtype),
+        convolutions=put(pack_convolutions(layout, fixed)).to(dtype),
+        fixed=put(pack_fixed(layout, fixed)),
+        bounded=max(score_bound(layout.plan, fixed)) < SAFE_EXPONENT,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Control tables on the device, for one prompt and number of steps."""
+
+    control: Tensor
+    prompt: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """What a launch reads, on the device. uint8 [H, W, 3]; noise float32 [3, H, W]."""
+
+    camera: Tensor
+    previous: Tensor
+    anchor_output: Tensor
+    anchor_camera: Tensor
+    noise: Tensor
+    has_previous: bool
+    has_anchor: bool
+
+
+class Kernel:
+    """A scheduled frame in device memory."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        layout: Layout,
+        constants: Constants,
+        *,
+        interpreted: bool = False,
+        timed: bool = False,
+        delayed: bool = False,
+        poll_limit: int = POLL_LIMIT,
+    ) -> None:
+        """Allocate. `interpreted`: Triton's interpreter on the CPU, which runs one list only;
+        `timed`: keep the times of every instruction; `delayed`: hold up each by a random time.
+        """
+        self.schedule, self.layout, self.constants = schedule, layout, constants
+        self.device, self.dtype = constants.weights.device, constants.weights.dtype
+        self.interpreted = interpreted
+        table, starts = encode(schedule, layout)
+        self.table, self.starts = self._put(table), self._put(starts)
+        self.counters = self._put(np.zeros(len(schedule.graph.totals) + PANEL, np.int32))
+        self.error = self._put(np.zeros(1, np.int32))
+        stamps = len(schedule.graph.instructions) * 2 if timed else 1
+        self.stamps = self._put(np.zeros(stamps, np.int64))
+        self.work = torch.zeros(layout.work.lines * PANEL, dtype=self.dtype, device=self.device)
+        self.sums = torch.zeros(layout.sums.lines * PANEL, device=self.device)
+        self.epoch = 0
+        self.options = compiled_for(layout, bounded=constants.bounded)
+        self.options |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": poll_limit}
+        self.options |= {"DELAYED": int(delayed)}
+        self._compiled: Any = None
+
+    def _put(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def tables(self, steps: Sequence[StepControl]) -> Tables:
+        """Upload the control of all steps."""
+        return Tables(
+            control=self._put(pack_control(self.layout, steps)),
+            prompt=self._put(pack_prompt(self.layout, steps)).to(self.dtype),
+        )
+
+    def new_slot(self) -> Tensor:
+        """Room for the keys and values of a frame; the kernel fills all of it."""
+        lines = max(1, self.layout.slot.lines)
+        return torch.empty(lines * PANEL, dtype=self.dtype, device=self.device)
+
+    def __call__(
+        self, tables: Tables, pictures: Pictures, slots: Sequence[Tensor], filled: int
+    ) -> tuple[Tensor, Tensor]:
+        """One frame: (uint8 [H, W, 3], its keys and values). `slots`: nearest past frame first."""
+        plan = self.layout.plan
+        size = (2 * plan.map_rows, 2 * plan.map_cols, 3)
+        out = torch.empty(size, dtype=torch.uint8, device=self.device)
+        new = self.new_slot()
+        past = [*slots, *[new] * MAX_WINDOW][:MAX_WINDOW]
+        if self.epoch == LAST_EPOCH:
+            self.counters.zero_()
+            self.epoch = 0
+        self.epoch += 1
+        c, p = self.constants, pictures
+        frames = (p.camera, p.previous, p.anchor_output, p.anchor_camera, p.noise)
+        self._launch(
+            *(self.table, self.starts, self.counters, self.error, self.stamps),
+            *(self.epoch, filled, int(p.has_previous), int(p.has_anchor)),
+            *(self.work, self.sums, c.weights, c.convolutions, c.fixed),
+            *(tables.control, tables.prompt),
+            *(_aligned(frame) for frame in frames),
+            *(out, new, *past),
+        )
+        return out, new
+
+    def _launch(self, *arguments: Any) -> None:
+        """Past the first launch Triton's own dispatch, which looks at every argument again, is
+        skipped: it takes longer than a small model's frame.
+        """
+        grid = (len(self.schedule.lists), 1, 1)
+        if self._compiled is not None:
+            names = _KERNEL.arg_names[len(arguments) :]
+            self._compiled[grid](*arguments, *(self.options[name] for name in names))
+            return
+        extra: dict[str, Any] = {} if self.interpreted else {"launch_cooperative_grid": True}
+        warps = self.layout.tiles.warps
+        self._compiled = _KERNEL[grid](*arguments, **self.options, num_warps=warps, **extra)
+
+    def recompile(self, **options: int) -> None:
+        """Change compile-time options, for tests."""
+        self.options |= options
+        self._compiled = None
+
+    def check(self) -> None:
+        """Wait for the device and see whether the last launches ended well.
+
+        Raises:
+            KernelStuckError: a wait ran out of time; the counters are reset.
+        """
+        code = int(self.error.item())
+        if code:
+            self.error.zero_()
+            self.counters.zero_()
+            self.epoch = 0
+            task, stage = divmod(code - 1, 4)
+            name = self.schedule.graph.instructions[task].name
+            raise KernelStuckError(f"the mega kernel waited too long in {name}, wait stage {stage}")
+
+    def poison(self) -> None:
+        """Fill the scratch with NaN, so that a read of something unwritten shows in the result."""
+        plan, at = self.layout.plan, self.layout.work.at
+        self.sums.fill_(float("nan"))
+        rows = self.layout.rows
+        for name, columns in (("scaled", plan.width), ("q", PANEL), ("o", PANEL), ("h", PANEL)):
+            panels = columns // PANEL
+            view = self.work[at[name] * PANEL :][: panels * rows * PANEL]
+            view.view(panels, rows, PANEL)[:, : plan.tokens] = float("nan")
+
+
+def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
+    """What the kernel is compiled for."""
+    plan, tiles = layout.plan, layout.tiles
+    work, sums, fixed = layout.work.at, layout.sums.at, layout.fixed.at
+    return {
+        "N": plan.tokens,
+        "P": plan.prompt_tokens,
+        "D": plan.width,
+        "K": plan.head_dim,
+        "KP": layout.head_dim,
+        "HEADS": max(block.heads for block in plan.blocks),
+        "COLS": plan.cols,
+        "PATCH": plan.patch,
+        "CELLS": plan.cells,
+        "MAP_ROWS": plan.map_rows,
+        "MAP_COLS": plan.map_cols,
+        "C": plan.detail_channels,
+        "CP": layout.channels,
+        "PATCH_CHANNELS": plan.patch_channels,
+        "LOCAL_COLUMNS": layout.local_columns,
+        "ROWS": layout.rows,
+        "WIDTH": layout.width,
+        "TILES": -(-plan.width // tiles.model_cols),
+        "SCALED": work["scaled"],
+        "H": work["h"],
+        "INPUT": work["detail.in"],
+        "NOISY": work["patch.noisy"],
+        "X": sums["x"],
+        "SQUARES": sums["squares"],
+        "LOCAL": sums["local"],
+        "COARSE": sums["coarse"],
+        "Z": sums["z"],
+        "BASE": fixed["base"],
+        "PREVIOUS": fixed["previous_bias"],
+        "ANCHOR": fixed["anchor_bias"],
+        "COS": fixed["cos"],
+        "SIN": fixed["sin"],
+        "AFFINE_BIAS": fixed["affine_bias"],
+        "BM": tiles.rows,
+        "BN": tiles.model_cols,
+        "BQ": tiles.qkv_heads * layout.head_dim,
+        "BU": 2 * tiles.up_cols,
+        "BH": tiles.head_cols,
+        "BS": tiles.keys,
+        "BC": tiles.conv_rows,
+        "STAGES": tiles.stages,
+        "BOUNDED": int(bounded),
+    }
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """Contiguous, and at an address that the compiled kernel may rely on."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
+
+
+def multiprocessors(device: torch.device) -> int:
+    """How many the device has.
+
+    Raises:
+        UserError: it is not of the Hopper generation.
+    """
+    properties = torch.cuda.get_device_properties(device)
+    if properties.major != 9:
+        raise UserError(
+            f"the mega kernel is written for Hopper GPUs (compute capability 9); this is "
+            f"{properties.name}"
+        )
+    return properties.multi_processor_count

@@ -1,0 +1,158 @@
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
+"""Triton: the persistent kernel. Each CTA walks its list of instructions once per frame."""
+
+import triton
+import triton.language as tl
+
+from everframe.runtime.megakernel.triton_attention import attend
+from everframe.runtime.megakernel.triton_memory import WORDS, clock, loiter, signal
+from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
+from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
+
+
+@triton.jit
+def matrix_tile(
+    op, d, work, new_slot, sums, weights, fixed, control, counters, error, epoch,
+    has_previous, has_anchor,
+    N: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
+    COLS: tl.constexpr, CELLS: tl.constexpr, C: tl.constexpr,
+    PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, TILES: tl.constexpr,
+    SCALED: tl.constexpr, H: tl.constexpr, INPUT: tl.constexpr,
+    X: tl.constexpr, SQUARES: tl.constexpr, LOCAL: tl.constexpr, COARSE: tl.constexpr,
+    BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
+    COS: tl.constexpr, SIN: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
+    STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+):  # fmt: skip
+    """The instructions that are matrix products of tokens."""
+    ok = 1
+    if op == 1:
+        ok = part(
+            work, sums, weights, counters, error, d, epoch,
+            ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
+        )  # fmt: skip
+    elif op == 2:
+        ok = embed(
+            work, sums, weights, fixed, control, counters, error, d, epoch, has_previous,
+            has_anchor, BASE, PREVIOUS, ANCHOR, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN,
+            STAGES, LIMIT, AHEAD,
+        )  # fmt: skip
+    elif op == 3:
+        ok = qkv(
+            work, new_slot, sums, weights, fixed, control, counters, error, d, epoch,
+            COS, SIN, SCALED, SQUARES, TILES, N, D, K, KP, ROWS, BM, BQ, STAGES, LIMIT, AHEAD,
+        )  # fmt: skip
+    elif op == 6:
+        ok = residual(
+            work, sums, weights, control, counters, error, d, epoch,
+            SCALED, X, SQUARES, ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
+        )  # fmt: skip
+    elif op == 7:
+        ok = up(
+            work, sums, weights, control, counters, error, d, epoch,
+            H, SCALED, SQUARES, TILES, D, ROWS, BM, BU, STAGES, LIMIT, AHEAD,
+        )  # fmt: skip
+    else:
+        ok = head(
+            work, sums, weights, control, counters, error, d, epoch,
+            INPUT, LOCAL, COARSE, SCALED, SQUARES, TILES, N, D, COLS, CELLS, PATCH_CHANNELS,
+            LOCAL_COLUMNS, 48 + 2 * C, ROWS, BM, BH, STAGES, LIMIT, AHEAD,
+        )  # fmt: skip
+    return ok
+
+
+@triton.jit
+def map_tile(
+    op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters, error, epoch,
+    INPUT: tl.constexpr, NOISY: tl.constexpr, Z: tl.constexpr, COARSE: tl.constexpr,
+    LOCAL: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, AFFINE_BIAS: tl.constexpr,
+    MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
+    C: tl.constexpr, CP: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
+    STAGES: tl.constexpr, LIMIT: tl.constexpr,
+):  # fmt: skip
+    """The instructions of the detail path."""
+    ok = 1
+    if op == 9:
+        ok = conv_in(
+            work, sums, convolutions, control, counters, error, d, epoch,
+            INPUT, LOCAL, LOCAL_COLUMNS, MAP_ROWS, MAP_COLS, CELLS, C, CP, BC, STAGES, LIMIT,
+        )  # fmt: skip
+    elif op == 10:
+        ok = conv(
+            work, convolutions, control, counters, error, d, epoch,
+            MAP_ROWS, MAP_COLS, C, CP, BC, STAGES, LIMIT,
+        )  # fmt: skip
+    else:
+        ok = conv_out(
+            work, sums, convolutions, fixed, control, camera, noise, out,
+            counters, error, d, epoch, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
+            MAP_ROWS, MAP_COLS, CELLS, CP, ROWS, BC, STAGES, LIMIT,
+        )  # fmt: skip
+    return ok
+
+
+@triton.jit(do_not_specialize=["epoch", "filled", "has_previous", "has_anchor"])
+def frame_kernel(
+    table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
+    work, sums, weights, convolutions, fixed, control, prompt,
+    camera, previous, anchor_output, anchor_camera, noise, out,
+    new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+    N: tl.constexpr, P: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
+    HEADS: tl.constexpr, COLS: tl.constexpr, PATCH: tl.constexpr, CELLS: tl.constexpr,
+    MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
+    PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, TILES: tl.constexpr,
+    SCALED: tl.constexpr, H: tl.constexpr, INPUT: tl.constexpr, NOISY: tl.constexpr,
+    X: tl.constexpr, SQUARES: tl.constexpr, LOCAL: tl.constexpr, COARSE: tl.constexpr,
+    Z: tl.constexpr, BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
+    COS: tl.constexpr, SIN: tl.constexpr, AFFINE_BIAS: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
+    BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr, BOUNDED: tl.constexpr,
+    LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr,
+):  # fmt: skip
+    """One frame, pixels to pixels. See `torch_launch` for the arguments."""
+    sm = tl.program_id(0)
+    at = tl.load(starts + sm)
+    end = tl.load(starts + sm + 1)
+    while at < end:
+        d = table + at.to(tl.int64) * WORDS
+        op = tl.load(d)
+        ok = 1
+        if DELAYED:
+            loiter(d, epoch)
+        if TIMED:
+            tl.store(stamps + tl.load(d + 13) * 2, clock())
+        if op == 0:
+            unpack(
+                work, camera, previous, anchor_output, anchor_camera, noise, d,
+                has_previous, has_anchor, INPUT, COLS, PATCH, 2 * MAP_ROWS, ROWS,
+            )  # fmt: skip
+        elif (op == 4) | (op == 5):
+            ok = attend(
+                work, sums, fixed, prompt, new_slot,
+                slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+                counters, error, d, epoch, filled,
+                N, P, K, KP, HEADS, ROWS, BM, BS, BOUNDED, STAGES, LIMIT,
+            )  # fmt: skip
+        elif op <= 8:
+            ok = matrix_tile(
+                op, d, work, new_slot, sums, weights, fixed, control, counters, error, epoch,
+                has_previous, has_anchor, N, D, K, KP, COLS, CELLS, C, PATCH_CHANNELS,
+                LOCAL_COLUMNS, ROWS, WIDTH, TILES, SCALED, H, INPUT, X, SQUARES, LOCAL, COARSE,
+                BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, STAGES, LIMIT, AHEAD,
+            )  # fmt: skip
+        else:
+            ok = map_tile(
+                op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
+                error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
+                MAP_ROWS, MAP_COLS, CELLS, C, CP, ROWS, BC, STAGES, LIMIT,
+            )  # fmt: skip
+        if TIMED:
+            tl.store(stamps + tl.load(d + 13) * 2 + 1, clock())
+        at += 1
+        if ok == 1:
+            signal(counters, d)
+        else:
+            at = end

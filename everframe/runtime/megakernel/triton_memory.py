@@ -1,0 +1,161 @@
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
+"""Triton: waiting, signalling, and the matrix product that all matrix instructions share.
+
+A wait polls all its counters in one parallel atomic; an acquire there and a release at the signal
+order the data. Every wait gives up after a number of polls and names the instruction that was
+stuck. Counters only grow: launch number `epoch` waits for `epoch` times the target.
+"""
+
+import triton
+import triton.language as tl
+
+WORDS = tl.constexpr(32)
+PANEL = tl.constexpr(64)
+POLLED = tl.constexpr(32)
+
+
+@triton.jit
+def served(counters, error, d, epoch, STAGE: tl.constexpr, LIMIT: tl.constexpr):
+    """1 when the waits of a stage are served, 0 when time is over."""
+    first = tl.load(d + 1 + 3 * STAGE)
+    count = tl.load(d + 2 + 3 * STAGE)
+    want = tl.load(d + 3 + 3 * STAGE) * epoch
+    lane = tl.arange(0, POLLED)
+    ok = 1
+    for base in range(0, count, POLLED):
+        mine = base + lane < count
+        behind = 1
+        polls = 0
+        while behind > 0:
+            seen = tl.atomic_add(
+                counters + first + base + lane, 0, mask=mine, sem="acquire", scope="gpu"
+            )
+            behind = tl.max(tl.where(mine, want - seen, 0))
+            polls += 1
+            if behind > 0:
+                if polls > LIMIT:
+                    behind = 0
+                    ok = 0
+    if ok == 0:
+        tl.atomic_cas(error, 0, tl.load(d + 13) * 4 + STAGE + 1)
+    if count > 0:
+        tl.debug_barrier()
+    return ok
+
+
+@triton.jit
+def signal(counters, d):
+    """Everything this CTA has written is visible to who sees the count."""
+    tl.debug_barrier()
+    tl.atomic_add(counters + tl.load(d + 10), 1, sem="release", scope="gpu")
+
+
+@triton.jit
+def clock():
+    """Nanoseconds since some time, the same for all multiprocessors."""
+    return tl.inline_asm_elementwise(
+        "mov.u64 $0, %globaltimer;", "=l", [], dtype=tl.int64, is_pure=False, pack=1
+    )
+
+
+@triton.jit
+def loiter(d, epoch):
+    """Sleep up to 16 microseconds, another time for each instruction and launch: for tests of the
+    order of things.
+    """
+    mixed = (tl.load(d + 13) * 40503 + epoch * 30011) & 16383
+    tl.inline_asm_elementwise(
+        "nanosleep.u32 $1;\nmov.u32 $0, 0;",
+        "=r,r",
+        [mixed],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
+
+
+@triton.jit
+def start_of(line):
+    """Numbers before a line."""
+    return line.to(tl.int64) * PANEL
+
+
+@triton.jit
+def fetch_ahead(weights, w, row, first, panels, w_rows, BN: tl.constexpr, AHEAD: tl.constexpr):
+    """Ask the L2 cache for a tile of weights, before the wait for what it is multiplied with."""
+    if AHEAD:
+        lines = weights + start_of(w) + (row + tl.arange(0, BN)) * PANEL
+        for k in range(first, first + panels):
+            tl.inline_asm_elementwise(
+                "prefetch.global.L2 [$1];\nmov.u32 $0, 0;",
+                "=r,l",
+                [lines + k * w_rows * PANEL],
+                dtype=tl.int32,
+                is_pure=False,
+                pack=1,
+            )
+
+
+@triton.jit
+def product(
+    work, weights, a, w, m0, row, first, panels, w_rows,
+    ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """[BM, BN] float32: rows m0.. of a matrix in panels times rows `row`.. of another."""
+    inner = tl.arange(0, PANEL)
+    lines = m0 + tl.arange(0, BM)
+    cols = row + tl.arange(0, BN)
+    pa = work + start_of(a) + lines[:, None] * PANEL + inner[None, :]
+    pw = weights + start_of(w) + cols[None, :] * PANEL + inner[:, None]
+    acc = tl.zeros((BM, BN), tl.float32)
+    for k in tl.range(first, first + panels, num_stages=STAGES):
+        x = tl.load(pa + k * (ROWS * PANEL))
+        y = tl.load(pw + k * w_rows * PANEL)
+        acc = tl.dot(x, y, acc)
+    return acc
+
+
+@triton.jit
+def root_of(
+    sums, rows, SQUARES: tl.constexpr, TILES: tl.constexpr, ROWS: tl.constexpr, D: tl.constexpr
+):
+    """Reciprocal root of the mean square of rows, from the partial sums of their producers."""
+    total = tl.load(sums + SQUARES * PANEL + rows)
+    for tile in tl.static_range(1, TILES):
+        total += tl.load(sums + SQUARES * PANEL + tile * ROWS + rows)
+    return 1.0 / tl.sqrt(total / D + 1e-6)
+
+
+@triton.jit
+def panel_offset(rows, cols, ROWS: tl.constexpr):
+    """Offsets [rows, cols] in a matrix stored in panels."""
+    return ((cols // PANEL)[None, :] * ROWS + rows[:, None]) * PANEL + (cols % PANEL)[None, :]
+
+
+@triton.jit
+def leave(
+    work, sums, control, x, m0, n0, scale,
+    SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Tokens, operand of the next norm, and the squares of this tile."""
+    rows = m0 + tl.arange(0, BM)
+    cols = n0 + tl.arange(0, BN)
+    tl.store(sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :], x)
+    scaled = x * (1.0 + tl.load(control + start_of(scale) + cols))[None, :]
+    kind = work.dtype.element_ty
+    tl.store(work + SCALED * PANEL + panel_offset(rows, cols, ROWS), scaled.to(kind))
+    tl.store(sums + SQUARES * PANEL + (n0 // BN) * ROWS + rows, tl.sum(x * x, 1))
+
+
+@triton.jit
+def add_parts(
+    sums, acc, line, parts, m0, n0,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """`acc` plus partial sums, in their order."""
+    at = (m0 + tl.arange(0, BM))[:, None] * WIDTH + (n0 + tl.arange(0, BN))[None, :]
+    for part in range(0, parts):
+        acc += tl.load(sums + start_of(line) + part * (ROWS * WIDTH) + at)
+    return acc

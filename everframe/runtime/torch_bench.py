@@ -1,0 +1,333 @@
+"""The engines of a GPU against each other and against the floor: time on the device for one frame.
+
+Every sample is queued behind a short sleep of the device, so that the speed of Python does not
+count; eager torch is also measured as it is used, bound by its launches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everframe.arch.bundle import Bundle
+from everframe.arch.flops import flops
+from everframe.arch.history import slot_shapes
+from everframe.arch.presets import preset
+from everframe.arch.program import Program, elements
+from everframe.arch.spec import Spec
+from everframe.arch.torch_net import initial_value
+from everframe.arch.weights import weight_table
+from everframe.core.errors import UserError
+from everframe.diffusion.programs import step_program
+from everframe.runtime.bench import commit, moving_frame
+from everframe.runtime.engine import PreparedSteps
+from everframe.runtime.megakernel.plan import UnsupportedError
+from everframe.runtime.megakernel.recognise import plan_frame
+from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.megakernel.torch_engine import (
+    KernelOptions,
+    MegakernelEngine,
+    disagreement,
+)
+from everframe.runtime.megakernel.torch_launch import KernelStuckError
+from everframe.runtime.megakernel.tune import candidates, phases, trace
+from everframe.runtime.torch_engine import TorchEngine, torch_engine
+
+SAMPLES = 200
+SLEEP_CYCLES = 1_000_000
+"""About half a millisecond: longer than Python takes to queue a captured frame or one launch."""
+Tell = Callable[[str], None]
+Size = tuple[int, int]
+
+
+def _shape(patch: int, width: int, head: int, depth: int, ffn: int, past: int) -> Spec:
+    return Spec.uniform(
+        patch=patch,
+        width=width,
+        head_dim=head,
+        depth=depth,
+        ffn=ffn,
+        history_frames=past,
+        history_every=1,
+    )
+
+
+SHAPES: dict[str, tuple[Spec, Size]] = {
+    "A": (_shape(32, 256, 64, 8, 768, 8), (256, 256)),
+    "B": (_shape(32, 512, 64, 12, 1408, 6), (512, 512)),
+    "C": (_shape(16, 768, 64, 12, 2048, 4), (576, 576)),
+    "D": (_shape(16, 1024, 128, 24, 2816, 4), (576, 576)),
+    "E": (_shape(16, 1536, 128, 28, 4096, 4), (576, 576)),
+    "broadcast": (preset("broadcast"), (704, 1280)),
+    "cinema": (preset("cinema"), (1088, 1920)),
+}
+"""Random weights; `pocket` and `studio` are measured with their own at 256x256."""
+SHIPPED = ("pocket", "studio")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuRow:
+    """A published figure: milliseconds of one frame of one denoising step on the device."""
+
+    shape: str
+    engine: str
+    ms_p50: float
+    ms_p95: float
+    floor_ms: float
+    commit: str | None
+    date: str
+
+
+@dataclass(slots=True, kw_only=True)
+class ShapeResult:
+    """Rows of a shape, and remarks (engine -> text): tiles, errors, what did not run."""
+
+    rows: list[GpuRow] = field(default_factory=list[GpuRow])
+    remarks: dict[str, str] = field(default_factory=dict[str, str])
+    best: MegakernelEngine | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """What this device reaches: bfloat16 matrix rate and copy rate, measured."""
+
+    flops_per_s: float
+    bytes_per_s: float
+
+
+def bundle_of(shape: str) -> tuple[Bundle, Size]:
+    """Model and frame size of a shape.
+
+    Raises:
+        UserError: no such shape.
+    """
+    if shape in SHIPPED:
+        return Bundle.from_pretrained(shape), (256, 256)
+    if shape not in SHAPES:
+        known = ", ".join((*SHIPPED, *SHAPES))
+        raise UserError(f"unknown shape '{shape}'; choose from {known}")
+    spec, size = SHAPES[shape]
+    draw = torch.Generator().manual_seed(0)
+    weights = {
+        name: initial_value(weight, spec.width, draw).numpy()
+        for name, weight in weight_table(spec).items()
+    }
+    return Bundle(spec=spec, weights=weights), size
+
+
+def device_ms(frame: Callable[[], object], samples: int = SAMPLES) -> list[float]:
+    """Milliseconds on the device of each of `samples` frames."""
+    for _ in range(5):
+        frame()
+    pairs: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+    for _ in range(samples):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(SLEEP_CYCLES)  # pyright: ignore[reportPrivateUsage]
+        begin.record()
+        frame()
+        end.record()
+        pairs.append((begin, end))
+    torch.cuda.synchronize()
+    return [begin.elapsed_time(end) for begin, end in pairs]
+
+
+def ceilings() -> Ceilings:
+    """Measure a large matrix product and a large copy.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise UserError("bench engines needs an NVIDIA GPU; on this machine run: everframe bench")
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    product = float(np.median(device_ms(lambda: a @ a, 20)))
+    source = torch.empty(1 << 29, device="cuda", dtype=torch.uint8)
+    target = torch.empty_like(source)
+    copy = float(np.median(device_ms(lambda: target.copy_(source), 20)))
+    return Ceilings(
+        flops_per_s=2 * 8192**3 / product * 1e3, bytes_per_s=2 * source.numel() / copy * 1e3
+    )
+
+
+def floor_ms(spec: Spec, size: Size, ceiling: Ceilings) -> float:
+    """The larger of the time for the arithmetic and for reading weights and memory once."""
+    program = step_program(spec, *size)
+    weights = sum(elements(value.shape) for value in program.named("weight").values())
+    rows, cols = spec.grid(*size)
+    memory = sum(elements(s) for s in slot_shapes(spec, rows * cols)) * (spec.window + 1)
+    pixels = size[0] * size[1] * 3 * (4 + 4 + 1)
+    moved = 2 * (weights + memory) + pixels
+    return 1e3 * max(flops(program) / ceiling.flops_per_s, moved / ceiling.bytes_per_s)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An engine in the middle of a stream: every frame costs the same."""
+
+    engine: TorchEngine
+    prepared: PreparedSteps[Tensor]
+    camera: Tensor
+    noise: Tensor
+    history: Any
+
+    def frame(self) -> object:
+        """One frame; the memory stays as it is."""
+        return self.engine.step(self.history, self.camera, self.noise, self.prepared)
+
+
+def _stream(engine: TorchEngine) -> _Stream:
+    spec, size = engine.spec, (engine.height, engine.width)
+    rng = np.random.default_rng(0)
+    code = rng.standard_normal((spec.prompt_tokens + 1, spec.prompt_width)).astype(np.float32)
+    noise = engine.to_engine(rng.standard_normal((3, *size)).astype(np.float32))
+    camera = engine.to_engine(moving_frame(0, *size))
+    prepared = engine.prepare(code, 1)
+    if not isinstance(engine, MegakernelEngine):
+        # a strong baseline: autocast would convert all matrices again in every frame
+        engine.params = {n: v.bfloat16() if v.ndim > 1 else v for n, v in engine.params.items()}
+    history = engine.empty_history()
+    for _ in range(spec.window + 1):
+        made, history = engine.step(history, camera, noise, prepared)
+        history = history.anchored(output=made, camera=camera)
+    torch.cuda.synchronize()
+    return _Stream(engine, prepared, camera, noise, history)
+
+
+def _captured(stream: _Stream) -> Callable[[], object]:
+    """The frame as a CUDA graph."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            stream.frame()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        stream.frame()
+    return graph.replay
+
+
+def measure_shape(
+    shape: str, ceiling: Ceilings, *, sweep: int, samples: int = SAMPLES, tell: Tell
+) -> ShapeResult:
+    """All engines of a shape, one after the other, on the current device.
+
+    Args:
+        shape: a name of `SHAPES` or a shipped model.
+        ceiling: from `ceilings`.
+        sweep: how many tile candidates of the mega kernel to try, at least 1.
+        samples: timed frames of each engine.
+        tell: gets a line about what is going on.
+
+    Raises:
+        UserError: no such shape.
+    """
+    bundle, size = bundle_of(shape)
+    result = ShapeResult()
+    floor = floor_ms(bundle.spec, size, ceiling)
+    here, day = commit(Path(__file__).parent), datetime.now(UTC).date().isoformat()
+
+    def add(engine: str, times: Sequence[float]) -> None:
+        p50, p95 = (round(float(x), 4) for x in np.percentile(times, [50, 95]))
+        tell(f"{shape:10} {engine:16} p50 {p50:9.4f} ms  p95 {p95:9.4f} ms  floor {floor:.4f} ms")
+        result.rows.append(
+            GpuRow(
+                shape=shape,
+                engine=engine,
+                ms_p50=p50,
+                ms_p95=p95,
+                floor_ms=round(floor, 4),
+                commit=here,
+                date=day,
+            )
+        )
+
+    kernel = _best_kernel(bundle, size, result, sweep, tell)
+    if kernel is not None:
+        add("megakernel", device_ms(_stream(kernel).frame, samples))
+        kernel.kernel().check()
+    for name, compiled, graph in (
+        ("eager", False, False),
+        ("eager+graph", False, True),
+        ("compiled+graph", True, True),
+    ):
+        tell(f"{shape:10} {name}: opening")
+        try:
+            stream = _stream(torch_engine(bundle, *size, "bfloat16", compiled=compiled))
+            frame = _captured(stream) if graph else stream.frame
+            add(name, device_ms(frame, samples if graph else min(samples, 50)))
+        except RuntimeError as error:
+            result.remarks[name] = str(error).strip().splitlines()[0]
+            tell(f"{shape:10} {name}: {result.remarks[name]}")
+    return result
+
+
+def _best_kernel(
+    bundle: Bundle, size: Size, result: ShapeResult, sweep: int, tell: Tell
+) -> MegakernelEngine | None:
+    """The fastest of some tiles that agrees with eager torch; notes what each gave."""
+    device = torch.device("cuda")
+    reference = torch_engine(bundle, *size, "float32", compiled=False)
+    best: tuple[float, MegakernelEngine] | None = None
+    program = step_program(bundle.spec, *size)
+    for number, tiles in enumerate(_tiles(program)):
+        if number == sweep:
+            break
+        name = f"megakernel {_short(tiles)}"
+        try:
+            engine = MegakernelEngine(bundle, *size, device, KernelOptions(tiles=tiles))
+            error = disagreement(engine, reference)
+            ms = float(np.median(device_ms(_stream(engine).frame, 50)))
+            engine.kernel().check()
+        except (UserError, KernelStuckError, RuntimeError) as problem:
+            result.remarks[name] = str(problem).strip().splitlines()[0]
+            tell(f"{name}: {result.remarks[name]}")
+            continue
+        result.remarks[name] = f"{ms:.4f} ms, mean error {error:.3f} levels of 255"
+        tell(f"{name}: {result.remarks[name]}")
+        if error < 3 and (best is None or ms < best[0]):
+            best = (ms, engine)
+    result.best = None if best is None else best[1]
+    return result.best
+
+
+def _tiles(program: Program) -> Sequence[Tiles]:
+    try:
+        return tuple(candidates(plan_frame(program)))
+    except UnsupportedError:
+        return ()
+
+
+def _short(tiles: Tiles) -> str:
+    """Tiles in one word, for tables."""
+    t = tiles
+    return (
+        f"r{t.rows} m{t.model_cols} q{t.qkv_heads} u{t.up_cols} h{t.head_cols} k{t.keys} "
+        f"c{t.conv_rows} split{t.attend_parts}/{t.out_parts}/{t.down_parts} s{t.stages} "
+        f"w{t.warps} x{t.per_sm}"
+    )
+
+
+def timeline(engine: MegakernelEngine, bundle: Bundle) -> tuple[dict[str, object], list[str]]:
+    """One frame of an engine's schedule with times: (trace, lines about the phases)."""
+    options = KernelOptions(tiles=engine.tiles, timed=True)
+    timed = MegakernelEngine(bundle, engine.height, engine.width, engine.device, options)
+    stream = _stream(timed)
+    for _ in range(5):
+        stream.frame()
+    torch.cuda.synchronize()
+    kernel = timed.kernel()
+    kernel.check()
+    stamps = kernel.stamps.cpu().numpy()
+    lines = [
+        f"{name:24} {begin:8.1f} to {end:8.1f} us, a task {mean:6.1f} us"
+        for name, begin, end, mean in phases(kernel.schedule, stamps)
+    ]
+    return trace(kernel.schedule, stamps), lines

@@ -1,0 +1,175 @@
+"""The mega kernel on a Hopper GPU: `pytest -m gpu tests/runtime/megakernel/test_gpu.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from everframe.arch.bundle import Bundle
+from everframe.runtime.engine import open_engine
+from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from tests.nets import TINY, UNEVEN, random_bundle, random_frame, random_tokens
+
+if TYPE_CHECKING:
+    from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
+
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]
+SIZE = (256, 256)
+SMALL = (64, 96)
+WORSE = 1.25
+"""How much larger than that of compiled bfloat16 the error may be."""
+Frames = list[NDArray[np.uint8]]
+
+
+def kernel_engine(
+    bundle: Bundle, size: tuple[int, int], options: KernelOptions | None = None
+) -> MegakernelEngine:
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
+
+    return MegakernelEngine(bundle, *size, torch.device("cuda"), options)
+
+
+def frames(engine: TorchEngine, count: int, steps: int = 1) -> Frames:
+    """A stream that feeds on its own output; first with one row of slots, then with all."""
+    size = (engine.height, engine.width)
+    code = np.random.default_rng(0).standard_normal(
+        (engine.spec.prompt_tokens + 1, engine.spec.prompt_width)
+    )
+    prepared = engine.prepare(code.astype(np.float32), steps)
+    noise = engine.to_engine(np.random.default_rng(1).standard_normal((3, *size), np.float32))
+    history, made = engine.empty_history(), Frames()
+    for number in range(count):
+        camera = engine.to_engine(random_frame(number % 7, *size))
+        frame, history = engine.step(history, camera, noise, prepared)
+        if not history.has_anchor:
+            history = history.anchored(output=frame, camera=camera)
+        made.append(engine.to_numpy(frame))
+    return made
+
+
+def same_memory_errors(engine: TorchEngine, truth: TorchEngine, count: int, steps: int) -> float:
+    """Mean error in levels of frames from the pictures and slots that `truth` made."""
+    size = (truth.height, truth.width)
+    code = truth.encode_prompt(*random_tokens(0))
+    prepared = [e.prepare(code, steps) for e in (engine, truth)]
+    noise = truth.to_engine(np.random.default_rng(1).standard_normal((3, *size), np.float32))
+    history, errors = truth.empty_history(), list[float]()
+    for number in range(count):
+        camera = truth.to_engine(random_frame(number, *size))
+        made, _ = engine.step(history, camera, noise, prepared[0])
+        exact, history = truth.step(history, camera, noise, prepared[1])
+        history = history.anchored(output=exact, camera=camera)
+        difference = engine.to_numpy(made).astype(np.float64) - truth.to_numpy(exact)
+        errors.append(float(np.abs(difference).mean()))
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("name", ["pocket", "studio"])
+def test_no_worse_than_compiled_bfloat16(name: str, steps: int) -> None:
+    bundle = Bundle.from_pretrained(name)
+    truth = torch_engine(bundle, *SIZE, "float32", compiled=False)
+    compiled = torch_engine(bundle, *SIZE, "bfloat16", compiled=True)
+    allowed = same_memory_errors(compiled, truth, 6, steps)
+    error = same_memory_errors(kernel_engine(bundle, SIZE), truth, 6, steps)
+    assert error <= WORSE * allowed + 0.02, (error, allowed)
+
+
+@pytest.mark.parametrize("size", [SMALL, (80, 112), (144, 208)], ids=str)
+@pytest.mark.parametrize("spec", [TINY, UNEVEN], ids=["tiny", "uneven"])
+def test_ragged_sizes_and_uneven_blocks(spec: object, size: tuple[int, int]) -> None:
+    assert spec in (TINY, UNEVEN)
+    bundle = random_bundle(TINY if spec is TINY else UNEVEN)
+    truth = torch_engine(bundle, *size, "float32", compiled=False)
+    half = torch_engine(bundle, *size, "bfloat16", compiled=False)
+    allowed = same_memory_errors(half, truth, 6, 2)
+    error = same_memory_errors(kernel_engine(bundle, size), truth, 6, 2)
+    assert error <= WORSE * allowed + 0.05, (error, allowed)
+
+
+def test_the_same_bits_for_any_number_of_ctas_and_with_delays() -> None:
+    from everframe.runtime.megakernel.tiles import default_tiles
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
+
+    bundle = Bundle.from_pretrained("pocket")
+    tiles = default_tiles(kernel_engine(bundle, SIZE).plan)
+    results = [
+        frames(kernel_engine(bundle, SIZE, KernelOptions(tiles=tiles, ctas=ctas)), 4)
+        for ctas in (132, 131, 66, 7, 1)
+    ]
+    delayed = KernelOptions(tiles=tiles, delayed=True)
+    results.append(frames(kernel_engine(bundle, SIZE, delayed), 4))
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_the_same_bits_again_and_again_beside_a_bandwidth_hog() -> None:
+    engine = kernel_engine(Bundle.from_pretrained("pocket"), SIZE)
+    prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 1)
+    noise = torch.randn((3, *SIZE), device="cuda")
+    camera = engine.to_engine(random_frame(0, *SIZE))
+    first, history = engine.step(engine.empty_history(), camera, noise, prepared)
+    history = history.anchored(output=first, camera=camera)
+    truth, _ = engine.step(history, camera, noise, prepared)
+    hog, data = torch.cuda.Stream(), torch.empty(1 << 28, dtype=torch.uint8, device="cuda")
+    different = torch.zeros((), dtype=torch.int64, device="cuda")
+    for number in range(10_000):
+        if number % 50 == 0:
+            with torch.cuda.stream(hog):
+                data.copy_(data.flip(0))
+        again, _ = engine.step(history, camera, noise, prepared)
+        different += (again != truth).sum()
+        if number % 1000 == 999:
+            engine.kernel().check()
+    assert int(different) == 0
+
+
+def test_poisoned_scratch_changes_nothing() -> None:
+    engine = kernel_engine(Bundle.from_pretrained("pocket"), SIZE)
+    clean = frames(engine, 3)
+    engine.kernel().poison()
+    assert all(np.array_equal(a, b) for a, b in zip(clean, frames(engine, 3), strict=True))
+
+
+def test_a_stuck_instruction_is_named_and_the_engine_goes_on() -> None:
+    from everframe.runtime.megakernel.torch_launch import KernelStuckError
+
+    engine = kernel_engine(random_bundle(), SMALL)
+    clean, kernel = frames(engine, 2), engine.kernel()
+    kernel.recompile(LIMIT=20_000)
+    row = int((kernel.table[:, 0] == 7).nonzero()[0])
+    kernel.table[row, 3] += 1
+    with pytest.raises(KernelStuckError, match=r"blocks\.0\.up"):
+        frames(engine, 1)
+    kernel.table[row, 3] -= 1
+    assert all(np.array_equal(a, b) for a, b in zip(clean, frames(engine, 2), strict=True))
+
+
+def test_a_hundred_thousand_frames() -> None:
+    engine = kernel_engine(Bundle.from_pretrained("pocket"), SIZE)
+    prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 1)
+    noise = torch.randn((3, *SIZE), device="cuda")
+    cameras = [engine.to_engine(random_frame(n, *SIZE)) for n in range(8)]
+    history = engine.empty_history()
+    for number in range(100_000):
+        frame, history = engine.step(history, cameras[number % 8], noise, prepared)
+        if number == 0:
+            history = history.anchored(output=frame, camera=cameras[0])
+        if number % 5000 == 4999:
+            engine.kernel().check()
+            assert float(frame.float().std()) > 1
+
+
+def test_the_engine_opens_by_name() -> None:
+    engine = open_engine("megakernel", Bundle.from_pretrained("pocket"), height=256, width=256)
+    assert engine.name == "megakernel (cuda bfloat16)"
+
+
+def test_what_it_cannot_run_falls_back_and_says_so() -> None:
+    engine = open_engine("megakernel", random_bundle(), height=64, width=64, precision="float32")
+    assert engine.name.startswith("compiled (cuda float32) instead of megakernel: ")
+    assert "bfloat16" in engine.name

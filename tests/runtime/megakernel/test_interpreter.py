@@ -1,0 +1,131 @@
+"""The Triton kernel in Triton's interpreter against eager torch. Runs where triton is installed
+with a NumPy that its interpreter works with (below 2.3): `TRITON_INTERPRET=1 pytest` on this file.
+
+The interpreter runs CTAs one after the other, so these schedules have one list; orders are the
+business of the emulator and the checker.
+"""
+
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from everframe.arch.spec import BlockSpec, Spec
+from everframe.runtime.engine import open_engine
+from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from tests.nets import TINY, UNEVEN, random_bundle, random_frame, random_tokens
+from tests.runtime.megakernel.launches import noise_of
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton") is not None
+pytestmark = pytest.mark.skipif(not INTERPRETED, reason="needs triton and TRITON_INTERPRET=1")
+SIZE = (32, 48)
+WIDE_HEADS = replace(TINY, head_dim=128, blocks=(BlockSpec(heads=1, ffn=96, history_frames=2),))
+SPLIT = Tiles(rows=16, model_cols=32, keys=16, attend_parts=3, down_parts=2, conv_rows=64)
+RAGGED = Tiles(rows=16, keys=64)
+
+
+def engines(spec: Spec, tiles: Tiles | None, poll_limit: int | None = None) -> list[TorchEngine]:
+    from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
+
+    bundle = random_bundle(spec)
+    options = KernelOptions(tiles=tiles, interpreted=True)
+    kernel = MegakernelEngine(bundle, *SIZE, torch.device("cpu"), options)
+    if poll_limit is not None:
+        kernel.kernel().recompile(LIMIT=poll_limit)
+    return [kernel, torch_engine(bundle, *SIZE, "float32", compiled=False)]
+
+
+def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
+    code = engine.encode_prompt(*random_tokens(0))
+    prepared, history, made = engine.prepare(code, steps), engine.empty_history(), []
+    for number in range(count):
+        camera: Tensor = torch.from_numpy(random_frame(number, *SIZE))
+        frame, history = engine.step(history, camera, noise_of(SIZE), prepared)
+        if not history.has_anchor:
+            history = history.anchored(output=frame, camera=camera)
+        made.append(engine.to_numpy(frame).astype(int))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("spec", "steps", "tiles"),
+    [
+        (TINY, 1, None),
+        (UNEVEN, 2, None),
+        (WIDE_HEADS, 1, None),
+        (UNEVEN, 1, SPLIT),
+        (TINY, 1, RAGGED),
+    ],
+    ids=["tiny", "uneven, two steps", "head 128", "split", "keys beyond the rows"],
+)
+def test_the_kernel_makes_the_frames_of_eager_torch(
+    spec: Spec, steps: int, tiles: Tiles | None
+) -> None:
+    kernel, eager = engines(spec, tiles)
+    code = eager.encode_prompt(*random_tokens(0))
+    prepared = [e.prepare(code, steps) for e in (kernel, eager)]
+    history, slots = eager.empty_history(), kernel.empty_history().slots
+    for number in range(spec.window + 2):
+        camera = torch.from_numpy(random_frame(number, *SIZE))
+        # pictures of eager torch, keys and values of the kernel itself
+        own = replace(history, slots=slots)
+        made, after = kernel.step(own, camera, noise_of(SIZE), prepared[0])
+        truth, history = eager.step(history, camera, noise_of(SIZE), prepared[1])
+        error = np.abs(kernel.to_numpy(made).astype(int) - truth.numpy().astype(int))
+        assert error.max() <= 1, number
+        assert (error > 0).mean() < 1e-3
+        slots = after.slots
+        if not history.has_anchor:
+            history = history.anchored(output=truth, camera=camera)
+
+
+def test_memory_of_another_engine_is_taken_over() -> None:
+    kernel, eager = engines(TINY, None)
+    code, camera = eager.encode_prompt(*random_tokens(0)), torch.from_numpy(random_frame(0, *SIZE))
+    prepared = [e.prepare(code, 1) for e in (kernel, eager)]
+    _, history = eager.step(eager.empty_history(), camera, noise_of(SIZE), prepared[1])
+    results = [
+        e.step(history, camera, noise_of(SIZE), p)[0].numpy().astype(int)
+        for e, p in zip((kernel, eager), prepared, strict=True)
+    ]
+    # the kernel's own slots differ from eager's in shape only
+    assert np.abs(results[0] - results[1]).max() <= 1
+
+
+def test_a_stuck_instruction_is_named() -> None:
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
+    from everframe.runtime.megakernel.torch_launch import KernelStuckError
+
+    kernel, _ = engines(TINY, None, poll_limit=20)
+    assert isinstance(kernel, MegakernelEngine)
+    launch = kernel.kernel()
+    row = int((launch.table[:, 0] == 7).nonzero()[0])  # the first UP waits for one signal more
+    launch.table[row, 3] += 1
+    with pytest.raises(KernelStuckError, match=r"blocks\.0\.up.* wait stage 0"):
+        frames(kernel, 1, 1)
+    launch.table[row, 3] -= 1
+    assert len(frames(kernel, 1, 1)) == 1
+
+
+def test_the_poisoned_scratch_is_never_read() -> None:
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
+
+    kernel, _ = engines(UNEVEN, None)
+    assert isinstance(kernel, MegakernelEngine)
+    clean = frames(kernel, 1, 2)
+    kernel.kernel().poison()
+    for a, b in zip(clean, frames(kernel, 1, 2), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_without_a_gpu_the_engine_falls_back_and_says_so() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    engine = open_engine("megakernel", random_bundle(), height=32, width=48)
+    assert engine.name.startswith("compiled (cpu float32) instead of megakernel: ")
+    assert "needs an NVIDIA GPU" in engine.name
