@@ -102,20 +102,19 @@ def frame_kernel(
     N: tl.constexpr, P: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
     HEADS: tl.constexpr, COLS: tl.constexpr, PATCH: tl.constexpr, CELLS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
-    PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr,
-    ROWS: tl.constexpr, WIDTH: tl.constexpr, TILES: tl.constexpr,
-    SCALED: tl.constexpr, H: tl.constexpr, INPUT: tl.constexpr, NOISY: tl.constexpr,
-    X: tl.constexpr, SQUARES: tl.constexpr, LOCAL: tl.constexpr, COARSE: tl.constexpr,
-    Z: tl.constexpr, BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
-    COS: tl.constexpr, SIN: tl.constexpr, AFFINE_BIAS: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
-    BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr, BOUNDED: tl.constexpr,
-    LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr,
+    PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, ROWS: tl.constexpr,
+    WIDTH: tl.constexpr, TILES: tl.constexpr, SCALED: tl.constexpr, H: tl.constexpr,
+    INPUT: tl.constexpr, NOISY: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
+    LOCAL: tl.constexpr, COARSE: tl.constexpr, Z: tl.constexpr, BASE: tl.constexpr,
+    PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr, COS: tl.constexpr, SIN: tl.constexpr,
+    AFFINE_BIAS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr,
+    BU: tl.constexpr, BH: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr,
+    BOUNDED: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr,
+    DELAYED: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
-    sm = tl.program_id(0)
-    at = tl.load(starts + sm)
-    end = tl.load(starts + sm + 1)
+    at = tl.load(starts + tl.program_id(0))
+    end = tl.load(starts + tl.program_id(0) + 1)
     while at < end:
         d = table + at.to(tl.int64) * WORDS
         op = tl.load(d)

@@ -1,4 +1,4 @@
-# everframe live on a CPU:  docker build -f docker/cpu.Dockerfile -t everframe .
+# everframe live on a CPU:  docker build -f examples/docker/cpu.Dockerfile -t everframe .
 #   docker run --rm -p 7860:7860 -e EVERFRAME_TOKEN=secret --read-only --tmpfs /tmp everframe
 # Not built by CI: there is no Docker engine there.
 FROM python:3.12-slim AS build

@@ -1,4 +1,4 @@
-# everframe live on an NVIDIA GPU:  docker build -f docker/cuda.Dockerfile -t everframe-cuda .
+# everframe live on an NVIDIA GPU:  docker build -f examples/docker/cuda.Dockerfile -t everframe-cuda .
 #   docker run --rm --gpus all -p 7860:7860 -e EVERFRAME_TOKEN=secret everframe-cuda
 # Not built by CI: there is no Docker engine there.
 FROM pytorch/pytorch:2.11.0-cuda12.8-cudnn9-runtime
