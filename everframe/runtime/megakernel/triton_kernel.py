@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 from everframe.runtime.megakernel.triton_attention import attend
-from everframe.runtime.megakernel.triton_memory import WORDS, clock, loiter, signal
+from everframe.runtime.megakernel.triton_memory import WORDS, loiter, signal, stamp
 from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
 from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
 
@@ -121,8 +121,7 @@ def frame_kernel(
         ok = 1
         if DELAYED:
             loiter(d, epoch)
-        if TIMED:
-            tl.store(stamps + tl.load(d + 13) * 2, clock())
+        stamp(stamps, d, 0, TIMED)
         if op == 0:
             unpack(
                 work, camera, previous, anchor_output, anchor_camera, noise, d,
@@ -148,8 +147,7 @@ def frame_kernel(
                 error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
                 MAP_ROWS, MAP_COLS, CELLS, C, CP, ROWS, BC, STAGES, LIMIT,
             )  # fmt: skip
-        if TIMED:
-            tl.store(stamps + tl.load(d + 13) * 2 + 1, clock())
+        stamp(stamps, d, 1, TIMED)
         at += 1
         if ok == 1:
             signal(counters, d)

@@ -60,6 +60,13 @@ def clock():
 
 
 @triton.jit
+def stamp(stamps, d, WHICH: tl.constexpr, TIMED: tl.constexpr):
+    """Note when an instruction began (0) or ended (1)."""
+    if TIMED:
+        tl.store(stamps + tl.load(d + 13) * 2 + WHICH, clock())
+
+
+@triton.jit
 def loiter(d, epoch):
     """Sleep up to 16 microseconds, another time for each instruction and launch: for tests of the
     order of things.

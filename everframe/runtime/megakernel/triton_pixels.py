@@ -7,7 +7,7 @@ import triton.language as tl
 
 from everframe.runtime.megakernel.triton_memory import PANEL, served, start_of
 
-CHUNK = tl.constexpr(1024)
+CHUNK = tl.constexpr(2048)
 ROUND = tl.constexpr(12582912.0)
 """1.5 * 2^23: adding and subtracting it rounds a float32 to an integer, halves to even."""
 
