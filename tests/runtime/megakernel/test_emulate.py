@@ -98,11 +98,9 @@ def test_random_orders_make_the_same_bits() -> None:
             assert np.array_equal(slot, other.slots[name])
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), [("pocket", (256, 256)), ("studio", (256, 256)), ("pocket", (144, 208))]
-)
+@pytest.mark.parametrize(("name", "size"), [("pocket", (144, 208)), ("studio", (64, 96))])
 def test_the_shipped_models(name: str, size: tuple[int, int]) -> None:
-    compare(stream(Bundle.from_pretrained(name), size), size, frames=3)
+    compare(stream(Bundle.from_pretrained(name), size), size, frames=2)
 
 
 def test_the_largest_preset_can_be_scheduled() -> None:
