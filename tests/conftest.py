@@ -1,9 +1,14 @@
 """What every test shares: GPU tests skip where there is no GPU, and torch stays on one core."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+# before NumPy is loaded: its threads wait actively, and where cores are shared small products take
+# thirty times as long
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _has_cuda() -> bool:
