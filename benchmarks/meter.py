@@ -83,7 +83,7 @@ def tokens_of(net: Net, inputs: ClipInputs) -> tuple[list[Tensor], Tensor]:
     noise = torch.randn_like(inputs.frame.noisy[:, :1]).expand_as(inputs.frame.noisy)
     frame = replace(inputs.frame, noisy=noise)
     tables = table_tensors(spec, *frame.camera.shape[-2:], frame.camera.device)
-    features = torch_step_features(torch.zeros_like(inputs.tau))
+    features = torch_step_features(torch.zeros_like(inputs.tau), inputs.size)
     control = prepare_control(ops, params, spec, codes_of(net, inputs), features)
     memory = ClipMemory(ops, frame.camera.shape[1])
     x = embed(ops, params, spec, frame, tables)

@@ -22,7 +22,7 @@ from everframe.arch.weights import weight_table
 from everframe.core.errors import UserError
 
 Array = NDArray[np.float32]
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """2: absolute position features; bundles of format 1 are read as if they had learnt none."""
 SPEC_FILE, WEIGHTS_FILE, CARD_FILE, LOOKS_FILE = (
     "spec.json",

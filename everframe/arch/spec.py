@@ -52,6 +52,8 @@ class Spec:
         anchor_rank: rank of the embedding of the anchor (own early frame and its camera frame).
         detail_channels: channels of the convolutional detail path.
         detail_depth: convolutions between its first and its last; all but one are residual.
+        step_sizes: whether the network was taught the size of its denoising step (a shortcut
+            model); if not, it is told size 0 whatever the step is.
     """
 
     patch: int = 16
@@ -65,6 +67,7 @@ class Spec:
     anchor_rank: int = 160
     detail_channels: int = 32
     detail_depth: int = 1
+    step_sizes: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no engine could run."""

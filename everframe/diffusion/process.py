@@ -13,6 +13,13 @@ def levels(steps: int) -> tuple[float, ...]:
     return tuple(i / steps for i in range(steps))
 
 
+def conditions(steps: int, step_sizes: bool) -> tuple[tuple[float, float], ...]:
+    """(tau, d) that the network is told at each of `steps` equal steps: the signal level, and the
+    step size, or 0 for a network that was not taught step sizes (`Spec.step_sizes`).
+    """
+    return tuple((tau, 1 / steps if step_sizes else 0.0) for tau in levels(steps))
+
+
 def euler_coefficients(tau: float, step: float) -> tuple[float, float]:
     """(keep, move) of `z' = keep * z + move * x` for the step tau -> tau + step (equation 4).
 

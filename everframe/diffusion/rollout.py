@@ -15,7 +15,7 @@ from everframe.arch.model import Control, Tables
 from everframe.arch.ops import Ops, Params
 from everframe.arch.spec import Spec
 from everframe.diffusion.frame_step import StepInputs, denoise_step
-from everframe.diffusion.process import euler_coefficients, levels
+from everframe.diffusion.process import conditions, euler_coefficients
 
 V = TypeVar("V")
 
@@ -28,7 +28,7 @@ class Roller(Generic[V]):
     """Everything of a rollout that does not change from frame to frame.
 
     scalar(x) makes a value of shape [1, 1, 1] and row(bias) one of shape [1, M] in the back end;
-    control(tau) gives the prepared control of a signal level.
+    control(tau, d) gives the prepared control of a signal level and a step size.
     """
 
     ops: Ops[V]
@@ -37,14 +37,14 @@ class Roller(Generic[V]):
     tables: Tables[V]
     scalar: Callable[[float], V]
     array: Callable[[object], V]
-    control: Callable[[float], Control[V]]
+    control: Callable[[float, float], Control[V]]
 
     def step(self, history: History[V], camera: V, noise: V, steps: int) -> tuple[V, History[V]]:
         """One frame in `steps` denoising steps: uint8 frame and new memory (anchor unchanged)."""
         tokens = self.tables.rows * self.tables.cols
         flag = {True: self.scalar(1.0), False: self.scalar(0.0)}
         noisy, outputs = noise, None
-        for tau in levels(steps):
+        for tau, size in conditions(steps, self.spec.step_sizes):
             keep, move = euler_coefficients(tau, 1 / steps)
             inputs = StepInputs(
                 camera=camera,
@@ -60,7 +60,7 @@ class Roller(Generic[V]):
                 move=self.scalar(move),
             )
             outputs = denoise_step(
-                self.ops, self.params, self.spec, inputs, self.control(tau), self.tables
+                self.ops, self.params, self.spec, inputs, self.control(tau, size), self.tables
             )
             noisy = outputs.noisy
         assert outputs is not None

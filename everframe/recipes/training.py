@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 from everframe.arch.bundle import Bundle
 from everframe.arch.presets import preset
 from everframe.arch.torch_net import Net
-from everframe.core.config import stable_hash, to_json
+from everframe.core.config import Config, stable_hash, to_json
 from everframe.core.errors import UserError
 from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage
@@ -29,6 +29,7 @@ from everframe.train.board import MISSING, Board
 from everframe.train.config import TrainConfig
 from everframe.train.grow import grown, with_blocks
 from everframe.train.loop import Task, fit
+from everframe.train.objective import Objective
 from everframe.train.parallel import World, join_world, leave_world
 from everframe.train.preview import figures, roll_out, sheet
 from everframe.train.state import TrainState, new_state
@@ -188,21 +189,45 @@ def open_preview(
     return Preview(sources.catalogue.names, folder, held.streams(config.size, encoder), board)
 
 
-def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = float("inf")) -> bool:
-    """Train (or go on training) into `folder`; returns whether the run is complete."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """A network and what it is to minimise, where a run is more than a `TrainConfig`.
+
+    config: the whole configuration, which is saved beside the run and tells it from others;
+    aim(device): the objective; `meta`: goes into the card of the bundle.
+    """
+
+    net: Net
+    aim: Callable[[torch.device], Objective]
+    config: Config
+    meta: dict[str, object]
+
+
+def run_training(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    stop_after_s: float = float("inf"),
+    learner: Learner | None = None,
+) -> bool:
+    """Train (or go on training) into `folder`; returns whether the run is complete.
+
+    `learner` is another network and objective than those that `config` says.
+    """
     world: World = join_world()
     torch.set_float32_matmul_precision("high")
     folder.mkdir(parents=True, exist_ok=True)
     encoder = TextEncoder.load()
     sources = build_sources(config, world.device, encoder)
-    net = first_net(config).to(world.device)
+    net = (learner.net if learner else first_net(config)).to(world.device)
     state = new_state(net, config.lr_adamw, config.ema)
+    whole = learner.config if learner else config
     if world.first:
-        (folder / "config.json").write_text(to_json(config), encoding="utf-8")
+        (folder / "config.json").write_text(to_json(whole), encoding="utf-8")
         print(sources.mixture.footage.describe(), f"{len(sources.book.lines)} prompts", flush=True)
         if sources.mixture.pairs:
             print("own pairs", sources.mixture.pairs.describe(), flush=True)
-    resumed = state.load(folder, stable_hash(config))
+    resumed = state.load(folder, stable_hash(whole))
     if resumed and world.first:
         print(f"resumed at step {state.step}", flush=True)
     with Board(folder if world.first else None, step=state.step) as board:
@@ -217,6 +242,8 @@ def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = flo
             folder=folder,
             world=world,
             board=board,
+            objective=learner.aim(world.device) if learner else None,
+            identity=stable_hash(whole),
         )
         done = fit(state, task, stop_after_s=stop_after_s)
     if world.first:
@@ -224,6 +251,7 @@ def run_training(config: TrainConfig, folder: Path, *, stop_after_s: float = flo
             "recipe": config.preset,
             "step": state.step,
             "frames": state.frames,
+            **(learner.meta if learner else {}),
         }
         save_bundle(state, sources.catalogue, folder / "bundle", meta)
     leave_world(world)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History, key_bias, slot_shapes
 from everframe.arch.positions import step_features
-from everframe.diffusion.process import euler_coefficients, levels
+from everframe.diffusion.process import conditions, euler_coefficients
 from everframe.diffusion.programs import slot_name
 from everframe.runtime.engine import PreparedSteps, prompt_bias
 from everframe.runtime.onnx_graph import Matrices
@@ -66,11 +66,11 @@ class ProgramEngine:
 
     def prepare(self, code: Array, steps: int) -> PreparedSteps[Array]:
         """See `Engine`."""
-        taus = levels(steps)
+        told = conditions(steps, self.spec.step_sizes)
         controls = tuple(
-            self._control({"code": code, "step_features": step_features(tau, 0.0)}) for tau in taus
+            self._control({"code": code, "step_features": step_features(*pair)}) for pair in told
         )
-        coefficients = tuple(euler_coefficients(tau, 1 / steps) for tau in taus)
+        coefficients = tuple(euler_coefficients(tau, 1 / steps) for tau, _ in told)
         return PreparedSteps(controls=controls, coefficients=coefficients)
 
     def empty_history(self) -> History[Array]:

@@ -18,7 +18,7 @@ from everframe.arch.positions import position_features, rope_angles, step_featur
 from everframe.arch.torch_ops import TorchOps
 from everframe.core.errors import UserError
 from everframe.diffusion.frame_step import StepInputs, denoise_step
-from everframe.diffusion.process import euler_coefficients, levels
+from everframe.diffusion.process import conditions, euler_coefficients
 from everframe.diffusion.programs import flatten_control
 from everframe.runtime.engine import PreparedSteps, prompt_bias
 
@@ -61,13 +61,13 @@ class TorchEngine:
     @torch.inference_mode()
     def prepare(self, code: Array, steps: int) -> PreparedSteps[Tensor]:
         """See `Engine`."""
-        taus = levels(steps)
-        features = [self.to_engine(step_features(tau, 0.0)) for tau in taus]
+        told = conditions(steps, self.spec.step_sizes)
+        features = [self.to_engine(step_features(*pair)) for pair in told]
         value = self.to_engine(code)
         controls = [prepare_control(self.ops, self.params, self.spec, value, f) for f in features]
         return PreparedSteps(
             controls=tuple(flatten_control(c) for c in controls),
-            coefficients=tuple(euler_coefficients(tau, 1 / steps) for tau in taus),
+            coefficients=tuple(euler_coefficients(tau, 1 / steps) for tau, _ in told),
         )
 
     def empty_history(self) -> History[Tensor]:

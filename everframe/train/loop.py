@@ -25,18 +25,11 @@ from everframe.train.board import Board
 from everframe.train.config import TrainConfig
 from everframe.train.loss import clip_loss
 from everframe.train.noise import draw_noise
+from everframe.train.objective import Moment, Objective, truth_objective
 from everframe.train.parallel import World, agree, average_gradients
 from everframe.train.rollouts import Draw, RolloutBank
-from everframe.train.second_pass import estimate_second_pass
 from everframe.train.state import TrainState
-from everframe.train.step import (
-    ClipInputs,
-    estimate,
-    loss_of,
-    prepare,
-    prepare_rollout,
-    with_own_history,
-)
+from everframe.train.step import ClipInputs, prepare, prepare_rollout, with_own_history
 from everframe.train.throughput import Throughput, forwards
 
 RECOMPILE_LIMIT = 64
@@ -47,7 +40,8 @@ OnSheet = Callable[[TrainState], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What to fit: `draw` makes batches, `draw_long` long clips under one prompt for own rollouts,
-    `sheet` draws samples, `board` shows the curves.
+    `sheet` draws samples, `board` shows the curves. `objective` is the distance to the truth if it
+    is None; `identity` tells runs apart whose state must not be mixed up (by default the config).
     """
 
     config: TrainConfig
@@ -57,6 +51,13 @@ class Task:
     folder: Path
     world: World
     board: Board
+    objective: Objective | None = None
+    identity: str = ""
+
+    @property
+    def mark(self) -> str:
+        """Of the saved state."""
+        return self.identity or stable_hash(self.config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +129,10 @@ def fit(state: TrainState, task: Task, *, stop_after_s: float = float("inf")) ->
             if world.first and config.sheet_every and state.step % config.sheet_every == 0:
                 task.sheet(state)
             if world.first and time.monotonic() - saved > config.save_every_s:
-                state.save(task.folder, stable_hash(config))
+                state.save(task.folder, task.mark)
                 saved = time.monotonic()
     if world.first:
-        state.save(task.folder, stable_hash(config))
+        state.save(task.folder, task.mark)
         task.sheet(state)
     return trainer.progress() >= 1
 
@@ -153,6 +154,7 @@ class _Trainer:
         self.fused = compiled() if cuda and task.config.compile else EAGER
         self.autocast = torch.autocast(task.world.device.type, torch.bfloat16, enabled=cuda)
         name = torch.cuda.get_device_name(task.world.device) if cuda else "cpu"
+        self.objective = task.objective or truth_objective(task.config)
         self.throughput = Throughput(spec=state.net.spec, device=name)
 
     def progress(self) -> float:
@@ -176,8 +178,8 @@ class _Trainer:
         inputs = self._inputs(progress, generator, fused, marks)
         with self.autocast:
             tables = self._tables(size, s.net)
-            forward = estimate_second_pass if c.second_pass else estimate
-            loss, terms = loss_of(s.net, inputs, tables, c.loss, fused.loss, forward)
+            moment = Moment(state=s, progress=progress, generator=generator, loss=fused.loss)
+            loss, terms = self.objective(inputs, tables, moment)
         loss.backward()
         average_gradients(s.params, world)
         norm = torch.nn.utils.clip_grad_norm_(s.params, c.clip_norm)

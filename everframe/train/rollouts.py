@@ -104,14 +104,14 @@ def make_roller(
     """A `Roller` over all streams of `codes` [S, P + 1, prompt_width] at once, on their device."""
     device = codes.device
     ops, params = TorchOps(), net.params()
-    cache: dict[float, Control[Tensor]] = {}
+    cache: dict[tuple[float, float], Control[Tensor]] = {}
 
-    def control(tau: float) -> Control[Tensor]:
-        if tau not in cache:
-            features = torch.from_numpy(step_features(tau, 0.0)).to(device)
+    def control(tau: float, size: float) -> Control[Tensor]:
+        if (tau, size) not in cache:
+            features = torch.from_numpy(step_features(tau, size)).to(device)
             features = features.expand(len(codes), *features.shape)
-            cache[tau] = prepare_control(ops, params, net.spec, codes, features)
-        return cache[tau]
+            cache[tau, size] = prepare_control(ops, params, net.spec, codes, features)
+        return cache[tau, size]
 
     return kind(
         ops=ops,

@@ -37,13 +37,13 @@ def estimate_second_pass(net: Net, inputs: ClipInputs, tables: Tables[Tensor]) -
     remembered = frame.previous * frame.has_previous[..., None]
     shifted = torch.cat([remembered[:, 1:], remembered[:, -1:]], 1)  # the last one is seen by none
     clean = replace(frame, noisy=shifted, previous=torch.zeros_like(shifted), has_previous=none)
-    level = torch_step_features(torch.full_like(inputs.tau, CLEAN))
+    level = torch_step_features(torch.full_like(inputs.tau, CLEAN), torch.zeros_like(inputs.tau))
     frames = frame.camera.shape[1]
     cached = ClipMemory(TorchOps(), frames, collect=True)
     net(clean, codes, level, tables, cached)
     first = replace(frame, previous=torch.zeros_like(shifted), has_previous=none)
     memory = ClipMemory(TorchOps(), frames, past=cached.collected)
-    return net(first, codes, torch_step_features(inputs.tau), tables, memory)
+    return net(first, codes, torch_step_features(inputs.tau, inputs.size), tables, memory)
 
 
 class SecondPassRoller(Roller[Tensor]):
@@ -71,6 +71,6 @@ class SecondPassRoller(Roller[Tensor]):
             move=self.scalar(0.0),
         )
         cached = denoise_step(
-            self.ops, self.params, self.spec, inputs, self.control(CLEAN), self.tables
+            self.ops, self.params, self.spec, inputs, self.control(CLEAN, 0.0), self.tables
         )
         return frame, history.advance(frame=frame, slots=cached.slots)

@@ -21,10 +21,16 @@ from everframe.train.noise import draw_levels, draw_noise, mix
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInputs:
-    """What the network sees of a batch, and the truth."""
+    """What the network sees of a batch, and the truth.
+
+    tau, size: signal level and step size of each frame [B, T]; noise [B, T, 3, H, W]: what
+    `frame.noisy` was mixed with.
+    """
 
     frame: FrameInputs[Tensor]
     tau: Tensor
+    size: Tensor
+    noise: Tensor
     target: Tensor
     states: Tensor
     mask: Tensor
@@ -32,14 +38,13 @@ class ClipInputs:
     hidden: Tensor
 
 
-def torch_step_features(tau: Tensor) -> Tensor:
-    """`arch.positions.step_features` on the device, for step size 0: [B, T] -> [B, T, 1, 64]."""
+def torch_step_features(tau: Tensor, size: Tensor) -> Tensor:
+    """`arch.positions.step_features` on the device: [B, T] and [B, T] -> [B, T, 1, 64]."""
     half = STEP_FEATURES // 4
     exponent = torch.arange(half, device=tau.device, dtype=torch.float32) / half
     frequency = STEP_BASE**-exponent * 100
-    part = tau[..., None] * frequency
-    zero = torch.zeros_like(part)
-    features = torch.cat([part.cos(), part.sin(), zero.cos(), zero.sin()], -1)
+    level, step = tau[..., None] * frequency, size[..., None] * frequency
+    features = torch.cat([level.cos(), level.sin(), step.cos(), step.sin()], -1)
     return features[..., None, :]
 
 
@@ -67,7 +72,7 @@ def prepare(
     alone = (1 - has_previous) * (1 - has_anchor)
     hidden = batch.hidden[:, None].float()
     tau = draw_levels(alone, hidden, config.noise, generator)
-    noisy = mix(batch.target, draw_noise(batch.target, config.noise, generator), tau)
+    noise = draw_noise(batch.target, config.noise, generator)
     # a cold stream has its own first frame as the anchor; others a far moment or another scene
     is_cold = cold[..., None, None]
     output = torch.where(is_cold > 0, batch.target[:, 0], batch.anchor_output)
@@ -75,14 +80,14 @@ def prepare(
     output = corrupt(output[:, None], patch, config.augment, generator)
     anchor = torch.cat([output, camera[:, None]], 2) * has_anchor[..., None, None, None]
     frame = FrameInputs(
-        noisy=noisy,
+        noisy=mix(batch.target, noise, tau),
         camera=batch.camera,
         previous=previous,
         anchor=anchor,
         has_previous=has_previous[..., None, None],
         has_anchor=has_anchor[..., None, None],
     )
-    return _inputs(batch, frame, tau)
+    return _inputs(batch, frame, tau, noise)
 
 
 def prepare_rollout(
@@ -93,22 +98,25 @@ def prepare_rollout(
     ones = torch.ones(b, t, device=batch.camera.device)
     hidden = batch.hidden[:, None].float()
     tau = draw_levels(torch.zeros_like(ones), hidden, config.noise, generator)
+    noise = draw_noise(batch.target, config.noise, generator)
     anchor = torch.cat([batch.anchor_output, batch.anchor_camera], 1)[:, None]
     frame = FrameInputs(
-        noisy=mix(batch.target, draw_noise(batch.target, config.noise, generator), tau),
+        noisy=mix(batch.target, noise, tau),
         camera=batch.camera,
         previous=batch.before,
         anchor=anchor.repeat(1, t, 1, 1, 1),
         has_previous=ones[..., None, None],
         has_anchor=ones[..., None, None],
     )
-    return _inputs(batch, frame, tau)
+    return _inputs(batch, frame, tau, noise)
 
 
-def _inputs(batch: ClipBatch, frame: FrameInputs[Tensor], tau: Tensor) -> ClipInputs:
+def _inputs(batch: ClipBatch, frame: FrameInputs[Tensor], tau: Tensor, noise: Tensor) -> ClipInputs:
     return ClipInputs(
         frame=frame,
         tau=tau,
+        size=torch.zeros_like(tau),
+        noise=noise,
         target=batch.target,
         states=batch.states,
         mask=batch.mask,
@@ -126,7 +134,8 @@ def codes_of(net: Net, inputs: ClipInputs) -> Tensor:
 
 def estimate(net: Net, inputs: ClipInputs, tables: Tables[Tensor]) -> Tensor:
     """Clean estimates of the clip."""
-    return net(inputs.frame, codes_of(net, inputs), torch_step_features(inputs.tau), tables)
+    features = torch_step_features(inputs.tau, inputs.size)
+    return net(inputs.frame, codes_of(net, inputs), features, tables)
 
 
 @torch.no_grad()
@@ -148,6 +157,7 @@ def with_own_history(
     `noise` [B, T, 3, H, W] is what those outputs start from.
     """
     tau = torch.zeros_like(inputs.tau)
+    size = torch.full_like(tau, float(net.spec.step_sizes))  # one step over the whole way
     frame = inputs.frame
     b, t = tau.shape
 
@@ -163,7 +173,8 @@ def with_own_history(
         has_previous=frame.has_previous * memory,
         has_anchor=frame.has_anchor * memory,
     )
-    own = net(first, codes_of(net, inputs), torch_step_features(tau), tables).float().clamp(-1, 1)
+    own = net(first, codes_of(net, inputs), torch_step_features(tau, size), tables)
+    own = own.float().clamp(-1, 1)
     shifted = torch.cat([frame.previous[:, :1], own[:, :-1]], 1)
     pick = (draw(b, t) < config.own_frames) | alone
     anchor = torch.cat([own[:, :1], frame.camera[:, :1]], 2)

@@ -91,11 +91,12 @@ def test_hidden_weights_are_matrices_of_blocks() -> None:
 
 def test_step_features_on_the_device_are_those_of_numpy() -> None:
     tau = np.array([[0.0, 0.125, 0.5, 0.95, 1.0]], np.float32)
-    ours = torch_step_features(torch.from_numpy(tau)).numpy()
-    theirs = step_features(tau, 0.0)
+    size = np.array([[0.0, 0.25, 0.5, 1.0, 0.0]], np.float32)
+    ours = torch_step_features(torch.from_numpy(tau), torch.from_numpy(size)).numpy()
+    theirs = step_features(tau, size)
     assert ours.shape == theirs.shape == (1, 5, 1, 64)
     np.testing.assert_allclose(ours, theirs, atol=3e-5)
-    np.testing.assert_array_equal(step_features(0.5, 0.0), theirs[0, 2])
+    np.testing.assert_array_equal(step_features(0.5, 0.5), theirs[0, 2])
 
 
 def test_position_tables() -> None:

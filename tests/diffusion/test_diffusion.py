@@ -92,8 +92,8 @@ def test_a_rollout_is_a_session_over_the_same_frames() -> None:
     noise = numpy_rng(seed, "stream noise").standard_normal((3, HEIGHT, WIDTH), np.float32)
     ops, params = TorchOps(), as_tensors(bundle.weights)
 
-    def control_of(tau: float) -> Control[Tensor]:
-        features = torch.from_numpy(step_features(tau, 0.0))
+    def control_of(tau: float, size: float) -> Control[Tensor]:
+        features = torch.from_numpy(step_features(tau, size))
         return prepare_control(ops, params, TINY, code, features)
 
     roller = Roller(

@@ -1,0 +1,96 @@
+"""Shortcut distillation as a run: teacher and student bundles in, a student bundle out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from everframe.arch.bundle import Bundle
+from everframe.arch.torch_net import Net
+from everframe.compress.shortcut import Shortcut, ShortcutConfig
+from everframe.data.mixture import MixtureConfig
+from everframe.recipes.configs import HARD_LOOKS, HELD_OUT
+from everframe.recipes.training import Learner, run_training
+from everframe.train.config import TrainConfig
+from everframe.train.rollouts import RolloutConfig
+
+
+def student_training() -> TrainConfig:
+    """What a student trains on: the histories of its own rollouts in half of the steps, from the
+    beginning, at a third of the learning rates of a training from nothing.
+    """
+    return TrainConfig(
+        held_out=HELD_OUT,
+        streams=48,
+        frames=8,
+        seconds=1300,
+        image_share=0.0,
+        own_start=0.0,
+        sheet_every=3000,
+        size=(224, 288),
+        other_sizes=((192, 336), (288, 224)),
+        rare_sizes=((256, 256), (336, 192), (288, 512)),
+        world_size=(288, 336),
+        lr_muon=5e-4,
+        lr_adamw=2e-4,
+        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14),
+        rollouts=RolloutConfig(share=0.5, start=0.0),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillConfig:
+    """A distillation.
+
+    Attributes:
+        teacher, student: bundles, by name or folder.
+        fresh: random weights in the student's shape instead of its own (a control).
+        train: data, length and optimiser; its `preset`, `init` and `second_pass` are not used.
+        shortcut: the objective.
+    """
+
+    teacher: str
+    student: str
+    fresh: bool = False
+    train: TrainConfig = field(default_factory=student_training)
+    shortcut: ShortcutConfig = field(default_factory=ShortcutConfig)
+
+
+def student_net(bundle: Bundle, *, fresh: bool, seed: int) -> Net:
+    """The student, which is told step sizes from now on."""
+    net = Net(replace(bundle.spec, step_sizes=True), seed=seed)
+    if not fresh:
+        net.load_arrays(bundle.weights)
+    return net
+
+
+def run_distillation(
+    config: DistillConfig, folder: Path, *, stop_after_s: float = float("inf")
+) -> bool:
+    """Distil (or go on distilling) into `folder`; returns whether the run is complete.
+
+    Raises:
+        UserError: unknown bundles, or two that cannot be compared.
+    """
+    teacher, student = (Bundle.from_pretrained(name) for name in (config.teacher, config.student))
+    net = student_net(student, fresh=config.fresh, seed=config.train.seed)
+
+    def aim(device: torch.device) -> Shortcut:
+        wise = Net(teacher.spec)
+        wise.load_arrays(teacher.weights)
+        return Shortcut(wise.to(device), net, config.shortcut, config.train.loss)
+
+    aim(torch.device("cpu"))  # faults before minutes of preparation
+    learner = Learner(
+        net=net,
+        aim=aim,
+        config=config,
+        meta={
+            "recipe": "shortcut",
+            "teacher": Path(config.teacher).name,
+            "student": Path(config.student).name,
+        },
+    )
+    return run_training(config.train, folder, stop_after_s=stop_after_s, learner=learner)
