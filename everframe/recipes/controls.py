@@ -77,6 +77,11 @@ def second_pass() -> TrainConfig:
     return replace(augmented(), second_pass=True)
 
 
+def known_level() -> TrainConfig:
+    """The method, and half of the streams are told how wrong their history is."""
+    return replace(full(), known_share=0.5)
+
+
 def no_anchor() -> TrainConfig:
     """The method without an anchor."""
     return replace(full(), no_anchor_share=1.0)
@@ -94,6 +99,7 @@ CONTROLS: dict[str, Callable[[], TrainConfig]] = {
     "control-own-steps": own_steps,
     "control-full": full,
     "control-second-pass": second_pass,
+    "control-known-level": known_level,
     "control-no-anchor": no_anchor,
     "control-one-step": one_step,
 }

@@ -38,6 +38,8 @@ class TrainConfig:
             have worlds, and share their dead leaves. (0, 0): `size`.
         second_pass: a control: cached keys and values are written by a second, clean pass per frame
             (`train.second_pass`); for clips with true history only.
+        known_share: a control: of the streams that are told how wrong their history is; the others,
+            and every live stream, are told "unknown".
         cooldown: last part of the run, in which the learning rate falls linearly to zero.
     """
 
@@ -72,6 +74,7 @@ class TrainConfig:
     ema: float = 0.999
     clip_norm: float = 1.0
     second_pass: bool = False
+    known_share: float = 0.0
     worlds: int = 160
     world_size: tuple[int, int] = (0, 0)
     refresh_every: int = 150

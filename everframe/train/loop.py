@@ -29,7 +29,13 @@ from everframe.train.objective import Moment, Objective, truth_objective
 from everframe.train.parallel import World, agree, average_gradients
 from everframe.train.rollouts import Draw, RolloutBank
 from everframe.train.state import TrainState
-from everframe.train.step import ClipInputs, prepare, prepare_rollout, with_own_history
+from everframe.train.step import (
+    ClipInputs,
+    prepare,
+    prepare_rollout,
+    with_own_history,
+    with_told_levels,
+)
 from everframe.train.throughput import Throughput, forwards
 
 RECOMPILE_LIMIT = 64
@@ -176,6 +182,8 @@ class _Trainer:
         fused = self.fused if usual else EAGER
         s.net.parts = fused.parts
         inputs = self._inputs(progress, generator, fused, marks)
+        if c.known_share:
+            inputs = with_told_levels(inputs, c.known_share, generator)
         with self.autocast:
             tables = self._tables(size, s.net)
             moment = Moment(state=s, progress=progress, generator=generator, loss=fused.loss)

@@ -18,6 +18,9 @@ from everframe.train.config import TrainConfig
 from everframe.train.loss import LossConfig, clip_loss
 from everframe.train.noise import draw_levels, draw_noise, mix
 
+LEVEL_BASE = 0.1
+"""A previous frame that is told to be perfect; 0 is "unknown"."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInputs:
@@ -192,6 +195,22 @@ def with_own_history(
             has_anchor=has_anchor,
         ),
     )
+
+
+def with_told_levels(inputs: ClipInputs, share: float, generator: torch.Generator) -> ClipInputs:
+    """Tell a share of the streams how wrong their previous frames are; 0 says "unknown".
+
+    The level, `LEVEL_BASE` and up, is the RMS distance of the previous frame to the truth. It takes
+    the place of the step size, which such networks are not told. A live stream never knows it. The
+    truth of the frame before a clip is not at hand: unknown, too.
+    """
+    b, _ = inputs.tau.shape
+    wrong = inputs.frame.previous[:, 1:] - inputs.target[:, :-1]
+    level = wrong.square().mean((2, 3, 4)).sqrt().clamp(max=1)
+    known = torch.rand((b, 1), device=level.device, generator=generator) < share
+    seen = inputs.frame.has_previous[:, 1:, 0, 0]
+    told = (LEVEL_BASE + (1 - LEVEL_BASE) * level) * known * seen
+    return replace(inputs, size=torch.cat([inputs.size[:, :1], told], 1))
 
 
 def loss_of(

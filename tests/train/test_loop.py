@@ -15,7 +15,8 @@ from everframe.core.config import stable_hash
 from everframe.core.errors import UserError
 from everframe.train.loop import fit
 from everframe.train.rollouts import RolloutConfig
-from tests.train.toy import CONFIG, toy_state, toy_task
+from everframe.train.step import LEVEL_BASE, prepare, with_told_levels
+from tests.train.toy import CONFIG, toy_batch, toy_state, toy_task
 from tests.train.worker import gradients
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,3 +111,37 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     for result in results:
         for mine, expected in zip(result["gradients"], mean, strict=True):
             torch.testing.assert_close(mine, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_a_share_of_the_streams_is_told_how_wrong_its_history_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch = toy_batch(40, 3, (32, 32), generator)
+    inputs = prepare(batch, 16, replace(CONFIG, no_previous_share=0.3), generator)
+    told = with_told_levels(inputs, 0.5, generator).size
+    assert torch.equal(inputs.size, torch.zeros(40, 3))
+    assert not told[:, 0].any()  # nobody knows what was before the clip
+    seen = inputs.frame.has_previous[:, 1:, 0, 0] > 0
+    knows = told[:, 1:].amax(1) > 0
+    assert 8 < int(knows.sum()) < 32
+    assert torch.equal(told[:, 1:] > 0, knows[:, None] & seen)
+    wrong = (inputs.frame.previous[:, 1:] - inputs.target[:, :-1]).square().mean((2, 3, 4)).sqrt()
+    expected = LEVEL_BASE + (1 - LEVEL_BASE) * wrong[knows[:, None] & seen]
+    torch.testing.assert_close(told[:, 1:][knows[:, None] & seen], expected)
+    perfect = replace(inputs, frame=replace(inputs.frame, previous=batch.before))
+    told = with_told_levels(perfect, 1.0, generator).size[:, 1:]
+    torch.testing.assert_close(told[seen], torch.full_like(told[seen], LEVEL_BASE))
+
+
+def test_a_network_hears_the_level_that_it_is_told(tmp_path: Path) -> None:
+    config = replace(CONFIG, known_share=1.0, own_share=0.0)
+    silent = replace(CONFIG, own_share=0.0)
+    states = []
+    for name, one in (("known", config), ("unknown", silent)):
+        state = toy_state(one)
+        fit(state, toy_task(tmp_path / name, config=one))
+        states.append(dict(zip(state.net.names, state.params, strict=True)))
+    before = dict(zip(toy_state().net.names, toy_state().params, strict=True))
+    name, levels = "condition.step_in", slice(48, 64)  # sines of the step size, or of the level
+    known, unknown = (state[name][:, levels] for state in states)
+    assert torch.equal(unknown, before[name][:, levels])  # they are zero: no gradient
+    assert not torch.equal(known, unknown)
