@@ -1,4 +1,6 @@
-"""Named specs. `pocket` and `studio` ship with trained weights; the others are speed targets."""
+"""Named specs. `pocket` and `studio` ship with trained weights; `teacher` is `studio` grown, to be
+distilled from; `broadcast` and `cinema` are speed targets.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +34,19 @@ PRESETS: dict[str, Spec] = {
         depth=8,
         ffn=768,
         history_frames=3,
+        condition_width=96,
+        prompt_width=128,
+        detail_channels=64,
+        detail_depth=4,
+    ),
+    "teacher": Spec(
+        width=512,
+        head_dim=128,
+        blocks=tuple(
+            BlockSpec(heads=4, ffn=1536, history_frames=frames)
+            for _ in range(4)
+            for frames in (0, 0, 3, 0)
+        ),
         condition_width=96,
         prompt_width=128,
         detail_channels=64,

@@ -26,7 +26,9 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", help="debug, pocket, studio, or a control (docs/training.md)")
+    parser.add_argument(
+        "recipe", help="debug, pocket, studio, teacher, or a control (docs/training.md)"
+    )
     parser.add_argument("assignments", nargs="*", metavar="key=value", help="values to change")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE)")
     parser.add_argument("--stop-after", type=float, metavar="S", help="stop (resumable) after S s")

@@ -29,7 +29,7 @@ NOISE_ONLY = AugmentConfig(
     repeat_share=0.0,
     noise_share=1.0,
 )
-ONE_STEP = NoiseConfig(
+ONLY_NOISE = NoiseConfig(
     pure_share=1.0, alone_pure_share=1.0, hidden_pure_share=1.0, uniform_share=0.0
 )
 NOTHING_OWN = RolloutConfig(share=0.0)
@@ -89,7 +89,7 @@ def no_anchor() -> TrainConfig:
 
 def one_step() -> TrainConfig:
     """Regression in one step: every frame from pure noise; otherwise the method."""
-    return replace(full(), noise=ONE_STEP)
+    return replace(full(), noise=ONLY_NOISE)
 
 
 CONTROLS: dict[str, Callable[[], TrainConfig]] = {

@@ -1,5 +1,6 @@
-"""Start from the weights of another network: drop some of its blocks, and widen and deepen its
-detail path without changing what it computes (Net2Net, arXiv 1511.05641).
+"""Start from the weights of another network: drop some of its blocks; or widen and deepen its
+detail path, widen its feed-forward layers and put blocks between its blocks, without changing what
+it computes (Net2Net, arXiv 1511.05641).
 """
 
 from __future__ import annotations
@@ -44,19 +45,31 @@ def grown(
 
     Args:
         weights: of the small network, by name.
-        old, new: their specs; only `detail_channels` and `detail_depth` may differ, and only grow.
-        fresh: initial weights of `new`; new channels take their input weights from here, and
-            nothing of the rest reads them yet.
+        old, new: their specs; only `detail_channels`, `detail_depth` and the blocks may differ, and
+            only grow. With n times as many blocks, every n-th is an old one, the first among them;
+            it may have a wider feed-forward layer, and is else the same.
+        fresh: initial weights of `new`; new channels and blocks take their input weights from here,
+            and nothing of the rest reads them yet.
 
     Raises:
         UserError: the specs differ in more.
     """
-    same = replace(old, detail_channels=new.detail_channels, detail_depth=new.detail_depth) == new
+    same = replace(
+        old,
+        detail_channels=new.detail_channels,
+        detail_depth=new.detail_depth,
+        blocks=new.blocks,
+    )
     c, wide = old.detail_channels, new.detail_channels
-    if not same or wide < c or new.detail_depth < old.detail_depth:
-        raise UserError("these weights do not fit: only the detail path of a network can grow")
+    if same != new or wide < c or new.detail_depth < old.detail_depth or not _fits(old, new):
+        raise UserError(
+            "these weights do not fit: only the detail path, the feed-forward layers and the "
+            "number of blocks can grow"
+        )
     out = {name: np.array(value, np.float32) for name, value in fresh.items()}
-    out |= {name: np.array(weights[name]) for name in weights if not name.startswith("detail.")}
+    outside = (name for name in weights if not name.startswith(("detail.", "blocks.")))
+    out |= {name: np.array(weights[name]) for name in outside}
+    _grow_blocks(weights, old, new, out)
     parts = 2 * (1 + old.detail_depth)
     steer = out["detail.modulation"].reshape(-1, wide, new.condition_width)
     steer[:parts, :c] = weights["detail.modulation"].reshape(parts, c, -1)
@@ -70,3 +83,36 @@ def grown(
     out["detail.conv_out"][:] = 0
     out["detail.conv_out"][:, :c] = weights["detail.conv_out"]
     return out
+
+
+def _fits(old: Spec, new: Spec) -> bool:
+    """Whether the blocks of `old` are found among those of `new`, none with less in it."""
+    if len(new.blocks) % len(old.blocks):
+        return False
+    kept = new.blocks[:: len(new.blocks) // len(old.blocks)]
+    return all(
+        replace(mine, ffn=theirs.ffn) == theirs and mine.ffn <= theirs.ffn
+        for mine, theirs in zip(old.blocks, kept, strict=True)
+    )
+
+
+def _grow_blocks(
+    weights: Mapping[str, NDArray[np.float32]], old: Spec, new: Spec, out: Weights
+) -> None:
+    """Put the old blocks into `out`; what is new there adds nothing to the residual stream."""
+    every = len(new.blocks) // len(old.blocks)
+    for index in range(len(new.blocks)):
+        if index % every:
+            out[f"blocks.{index}.out"][:] = 0
+            out[f"blocks.{index}.down"][:] = 0
+    for index, block in enumerate(old.blocks):
+        source, place = f"blocks.{index}.", f"blocks.{index * every}."
+        for name in (name for name in weights if name.startswith(source)):
+            inner = name.removeprefix(source)
+            if inner not in ("up", "down"):
+                out[place + inner] = np.array(weights[name])
+        up, down = out[place + "up"], out[place + "down"]  # SwiGLU: gates, then values
+        halves = weights[source + "up"].reshape(2, block.ffn, -1)
+        up.reshape(2, -1, up.shape[1])[:, : block.ffn] = halves
+        down[:] = 0
+        down[:, : block.ffn] = weights[source + "down"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from everframe.arch.bundle import Bundle
 from everframe.arch.model import FrameInputs
-from everframe.arch.spec import Spec
+from everframe.arch.presets import preset
+from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.torch_net import Net, table_tensors
+from everframe.arch.weights import parameter_count
 from everframe.core.errors import UserError
 from everframe.train.grow import grown, with_blocks
 from tests.nets import TINY, UNEVEN, random_weights
@@ -52,6 +56,35 @@ def test_grown_network_computes_the_same_and_all_of_it_learns(old: Spec) -> None
     assert float(new_inputs[:, old.detail_channels :].abs().sum()) > 0
 
 
+def test_a_network_with_more_and_wider_blocks_computes_the_same_and_all_of_it_learns() -> None:
+    extra = BlockSpec(heads=3, ffn=16, history_frames=2)
+    wide = tuple(replace(block, ffn=block.ffn + 24) for block in UNEVEN.blocks)
+    new = replace(UNEVEN, blocks=tuple(x for block in wide for x in (block, extra)))
+    small, large = Net(UNEVEN), Net(new)
+    small.load_arrays(random_weights(UNEVEN))
+    large.load_arrays(grown(small.arrays(), UNEVEN, new, random_weights(new, 3)))
+    truth, found = outputs(small), outputs(large)
+    torch.testing.assert_close(found, truth, atol=2e-4, rtol=1e-4)
+    found.square().sum().backward()
+    params = large.params()
+    for name, columns in (
+        ("1.out", slice(None)),
+        ("1.down", slice(None)),
+        ("0.down", slice(40, None)),
+    ):
+        gradient = params[f"blocks.{name}"].grad
+        assert gradient is not None
+        assert float(gradient[:, columns].abs().sum()) > 0
+
+
+def test_the_teacher_begins_as_the_shipped_studio() -> None:
+    bundle = Bundle.from_pretrained("studio")
+    fresh = Net(preset("teacher")).arrays()
+    weights = grown(bundle.weights, bundle.spec, preset("teacher"), fresh)
+    np.testing.assert_array_equal(weights["blocks.2.qkv"], bundle.weights["blocks.1.qkv"])
+    assert parameter_count(preset("teacher")) > 50e6
+
+
 def test_kept_blocks_compute_what_the_others_did_without_the_dropped() -> None:
     weights = random_weights(UNEVEN)
     weights["blocks.1.out"][:] = 0
@@ -68,8 +101,13 @@ def test_kept_blocks_compute_what_the_others_did_without_the_dropped() -> None:
             with_blocks(weights, UNEVEN, wrong)
 
 
-def test_only_the_detail_path_grows() -> None:
+def test_nothing_else_grows() -> None:
     with pytest.raises(UserError, match="only the detail path"):
         grown({}, TINY, UNEVEN, {})
+    wide = replace(UNEVEN, blocks=tuple(replace(b, ffn=80) for b in UNEVEN.blocks))
+    with pytest.raises(UserError, match="only the detail path"):
+        grown({}, wide, UNEVEN, {})  # it cannot shrink
+    with pytest.raises(UserError, match="only the detail path"):
+        grown({}, UNEVEN, replace(UNEVEN, blocks=UNEVEN.blocks[:2]), {})
     with pytest.raises(UserError, match="only the detail path"):
         grown({}, UNEVEN, replace(UNEVEN, detail_depth=1), {})
