@@ -8,6 +8,7 @@ import fractions
 import logging
 import secrets
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +32,7 @@ log = logging.getLogger("everframe.serve")
 Role = Literal["call", "whip", "whep"]
 CLOCK = 90_000
 SDP_BYTES = 64_000
+STATS_S = 1.0
 
 
 class PictureTrack(MediaStreamTrack):
@@ -146,9 +148,22 @@ class Peer:
 
     def _receive(self, track: MediaStreamTrack) -> None:
         if track.kind == "video" and self.role != "whep":
-            task = asyncio.get_running_loop().create_task(self._take(track))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._keep(self._take(track))
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, sink: ChannelSink) -> None:
+        """The figures, once a second."""
+        while True:
+            await asyncio.sleep(STATS_S)
+            seats = len(self.house.host.seats)
+            stats = self.seat.stats(self.house.engine, seats)
+            sink.message(stats.model_copy(update={"session_id": self.seat.id}))
+            if self.role != "whep":
+                self.house.figures.watch(stats)
 
     async def _take(self, track: MediaStreamTrack) -> None:
         """Every frame is fetched at once; the seat keeps the newest."""
@@ -174,6 +189,7 @@ class Peer:
     def _listen(self, channel: RTCDataChannel) -> None:
         sink = ChannelSink(channel)
         self.seat.attach(sink)
+        self._keep(self._tell(sink))
 
         def hear(text: object) -> None:
             try:

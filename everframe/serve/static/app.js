@@ -3,7 +3,7 @@
 
 import { Capture } from "./capture.js";
 import { banner, box, button, canvas, input, press, select, video, write } from "./dom.js";
-import { LiveClient } from "./everframe.js";
+import { Link } from "./link.js";
 import { showFavourites, showLooks, showPast } from "./looks.js";
 import { favourites, fromAddress, remember, toAddress, toggleFavourite } from "./memory.js";
 import { Meter } from "./meter.js";
@@ -25,9 +25,9 @@ const STATES = {
 
 const address = fromAddress();
 const token = address.token ?? "";
-const live = new LiveClient({ token });
+const live = new Link({ token });
 const display = new Display(canvas("output"));
-const capture = new Capture(video, live);
+const capture = new Capture(video, live.socket);
 const recorder = new Recorder(canvas("output"));
 const meter = new Meter();
 /** @type {sources.Source | null} */
@@ -102,6 +102,7 @@ async function begin() {
   banner("");
   button("start").disabled = true;
   try {
+    capture.stop();
     source?.stop();
     source = await openSource();
     box("welcome").hidden = true;
@@ -112,15 +113,38 @@ async function begin() {
     const [width, height] = select("size").value.split("x").map(Number);
     capture.size = { width, height };
     if (live.state === "idle" || live.state === "ended") {
-      await live.start({ ...settings(), size: [width, height] });
+      await connect();
+    } else if (!(await live.feed(tracked()))) {
+      live.end();
+      await connect();
     }
-    capture.start(source.stream);
+    feed();
     listen();
     write("start", "Stop");
   } catch (error) {
     explain(/** @type {Error} */ (error));
   }
   button("start").disabled = false;
+}
+
+/** Send the camera: by itself in a call, else frame by frame. */
+function feed() {
+  if (!source) return;
+  canvas("output").classList.toggle("mirrored", live.calls && capture.mirror);
+  if (live.calls) capture.stop();
+  else if (!capture.running) capture.start(source.stream);
+}
+
+async function connect() {
+  const { width, height } = capture.size;
+  const way = /** @type {import("./link.js").Way} */ (select("way").value);
+  await live.start(way, { ...settings(), size: [width, height] }, tracked());
+}
+
+/** The stream of the source; a file is played into one where the browser can. */
+function tracked() {
+  // @ts-expect-error: in Chromium; not in TypeScript's library
+  return source?.stream ?? video.captureStream?.() ?? null;
 }
 
 async function openSource() {
@@ -212,10 +236,12 @@ function connectLive() {
     const tail = token ? `&token=${encodeURIComponent(token)}` : "";
     input("obs").value = `${location.origin}/view#session=${created.session_id}${tail}`;
     banner("");
+    feed();
   });
   live.addEventListener("queue", (event) => {
     banner(`all places are taken; you are number ${/** @type {CustomEvent} */ (event).detail.position} in the queue`);
   });
+  live.addEventListener("warning", (event) => banner(/** @type {CustomEvent} */ (event).detail.message));
   live.addEventListener("problem", (event) => banner(/** @type {CustomEvent} */ (event).detail.message));
   live.addEventListener("state", () => {
     box("status").dataset.state = live.state;
@@ -244,12 +270,17 @@ function connectSettings() {
   input("mirror").addEventListener("change", () => {
     capture.mirror = input("mirror").checked;
     video.classList.toggle("mirrored", capture.mirror);
+    feed();
   });
   input("sound").addEventListener("change", () => source && begin());
   select("size").addEventListener("change", () => {
     if (!source) return;
     live.end();
-    live.session = {};
+    begin();
+  });
+  select("way").addEventListener("change", () => {
+    if (!source) return;
+    live.end();
     begin();
   });
 }

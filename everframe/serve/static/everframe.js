@@ -17,12 +17,13 @@ const HEADER = 32;
 const IN_FLIGHT = 3;
 const ANSWER_MS = 30000;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
+export const CODEC_RAW = 2;
 export const FLAG_FALLBACK = 2;
 export const FLAG_BYPASS = 4;
 
 /**
  * @typedef {{frameId: number, captureMs: number, serverMs: number, width: number, height: number,
- *   flags: number, data: Uint8Array}} Picture
+ *   flags: number, codec: number, data: Uint8Array}} Picture
  * @typedef {"idle" | "connecting" | "waiting" | "live" | "reconnecting" | "ended"} State
  */
 
@@ -30,6 +31,7 @@ export const FLAG_BYPASS = 4;
 export function unpack(buffer) {
   const view = new DataView(buffer);
   return {
+    codec: view.getUint8(1),
     flags: view.getUint8(2),
     frameId: view.getUint32(4, true),
     captureMs: view.getFloat64(8, true),

@@ -1,6 +1,8 @@
 // @ts-check
 /** Draws what comes back, and knows how old it is when it is shown. */
 
+import { CODEC_RAW } from "./everframe.js";
+
 const KEPT = 200;
 
 export class Display {
@@ -17,22 +19,33 @@ export class Display {
     this._drawn = -1;
   }
 
-  /** @param {import("./everframe.js").Picture} picture */
+  /** @param {import("./everframe.js").Picture | import("./call.js").Shown} picture */
   async show(picture) {
-    const blob = new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" });
-    const image = await createImageBitmap(blob);
+    if ("image" in picture) {
+      this._draw(picture.image, picture);
+      picture.done();
+      return;
+    }
+    const image = await decoded(picture);
     if (picture.frameId < this._drawn && this._drawn - picture.frameId < 1000) {
       image.close(); // decoded after a newer one
       return;
     }
     this._drawn = picture.frameId;
+    this._draw(image, picture);
+    image.close();
+  }
+
+  /** @param {CanvasImageSource} image
+   * @param {{width: number, height: number, captureMs: number, frameId: number}} picture */
+  _draw(image, picture) {
     if (this.canvas.width !== picture.width || this.canvas.height !== picture.height) {
       this.canvas.width = picture.width;
       this.canvas.height = picture.height;
     }
     this.context.drawImage(image, 0, 0);
-    image.close();
     requestAnimationFrame((now) => {
+      if (Number.isNaN(picture.captureMs)) return; // not known yet
       this.ages.push(Math.max(0, now - picture.captureMs));
       if (this.ages.length > KEPT) this.ages.shift();
     });
@@ -47,4 +60,20 @@ export class Display {
     const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
     return { p50: at(0.5), p95: at(0.95) };
   }
+}
+
+/** A picture of the WebSocket as a bitmap. @param {import("./everframe.js").Picture} picture */
+function decoded(picture) {
+  if (picture.codec === CODEC_RAW) {
+    const { width, height, data } = picture;
+    const pixels = new Uint8ClampedArray(4 * width * height);
+    for (let i = 0, j = 0; i < data.length; i += 3, j += 4) {
+      pixels[j] = data[i];
+      pixels[j + 1] = data[i + 1];
+      pixels[j + 2] = data[i + 2];
+      pixels[j + 3] = 255;
+    }
+    return createImageBitmap(new ImageData(pixels, width, height));
+  }
+  return createImageBitmap(new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" }));
 }
