@@ -47,6 +47,7 @@ WHERE = {
     "starlette": ("everframe/serve/*.py",),
     "uvicorn": ("everframe/serve/*.py",),
     "aiortc": ("everframe/serve/*.py",),
+    "pyvirtualcam": ("everframe/serve/virtual_camera.py",),
 }
 """Package -> the only files that may import it; the other core dependencies are free to all."""
 UNDECLARED = {"triton", "ai_edge_litert"}

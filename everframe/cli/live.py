@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from everframe.cli.verb import Subparsers
 from everframe.core.errors import UserError
+from everframe.serve.broadcast import Broadcast
 from everframe.serve.host import Limits
 from everframe.serve.models import Models
+from everframe.serve.outgoing import Outgoing
 from everframe.serve.server import Address, JsonLines, Server
 from everframe.stream.resize import parse_size
 
@@ -20,6 +22,7 @@ examples:
   everframe live --model studio --size 256x256
   everframe live --host 0.0.0.0 --token SECRET       for other machines in your network
   everframe live --out rtmp://live.example/app/KEY   to a streaming service as well
+  everframe live --virtual-camera        a camera for video calls on this machine
   everframe live --engine identity      no model: how long does the way take?
 
 OBS, in three steps: open the page and start the camera; copy the OBS address from its side bar;
@@ -54,13 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="WxH",
         help="of the model's pictures, multiples of 16 (288x224)",
     )
-    what.add_argument(
-        "--out",
-        default=_env("out", ""),
-        metavar="URL",
-        help="send the first session's pictures there too: rtmp://..., srt://..., udp://..., or a "
-        "file ending in .mkv, .ts or .flv (no sound)",
-    )
+    _add_outputs(parser)
     limits = parser.add_argument_group("limits")
     limits.add_argument(
         "--sessions",
@@ -84,6 +81,26 @@ def add_parser(subparsers: Subparsers) -> None:
         help="end a session that sends nothing for so long; 0: never (300)",
     )
     parser.add_argument("--log-json", action="store_true", help="log as JSON lines")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("where the pictures go besides")
+    where.add_argument(
+        "--out",
+        default=_env("out", ""),
+        metavar="URL",
+        help="send the first session's pictures there too: rtmp://..., srt://..., udp://..., or a "
+        "file ending in .mkv, .ts or .flv (no sound)",
+    )
+    where.add_argument(
+        "--virtual-camera",
+        nargs="?",
+        const="",
+        default=_env("virtual_camera", "") or None,
+        metavar="DEVICE",
+        help="be a camera of this machine, too, for video calls (v4l2loopback on Linux, OBS's on "
+        "Windows and macOS)",
+    )
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +144,12 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("everframe").setLevel(logging.INFO if args.log_json else logging.WARNING)
     if args.sessions < 1:
         raise UserError("--sessions must be at least 1")
+    size = parse_size(args.size)
+    outgoing: list[Outgoing] = [Broadcast(args.out, size)] if args.out else []
+    if args.virtual_camera is not None:
+        from everframe.serve.virtual_camera import VirtualCamera
+
+        outgoing.append(VirtualCamera(size, args.virtual_camera or None))
     server = Server(
         Models(args.model, args.engine, args.precision),
         Address(
@@ -137,8 +160,8 @@ def run(args: argparse.Namespace) -> int:
             origins=tuple(args.allow_origin),
         ),
         Limits(sessions=args.sessions, deadline_ms=args.deadline_ms, idle_s=args.idle_s),
-        parse_size(args.size),
-        args.out,
+        size,
+        outgoing,
     )
 
     def ready() -> None:

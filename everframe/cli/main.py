@@ -56,6 +56,7 @@ EXTRAS = {
     "h5py": "evaluate",
     "matplotlib": "evaluate",
     "aiortc": "webrtc",
+    "pyvirtualcam": "virtual-camera",
 }
 """Optional package -> the extra that installs it."""
 

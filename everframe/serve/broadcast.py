@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from fractions import Fraction
 
 import av
 import av.error
-import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from everframe.core.errors import UserError
-from everframe.serve import protocol, wire
-from everframe.serve.mailbox import Mailbox
-from everframe.serve.seat import Seat
-from everframe.serve.wire import Pixels
+from everframe.serve.outgoing import FPS, Outgoing
 from everframe.stream.resize import Size
 
 log = logging.getLogger("everframe.serve")
-FPS = 25
 KEY_S = 2
 """Seconds between key frames, as streaming services ask for."""
 BITRATE = 4_000_000
@@ -47,11 +41,8 @@ def format_of(target: str) -> str | None:
     return None
 
 
-class Broadcast(threading.Thread):
-    """Sends the newest picture 25 times a second, whatever the session does; a `seat.Sink`.
-
-    It follows the first session, and the next one when that ends. A lost connection is tried again.
-    """
+class Broadcast(Outgoing):
+    """Sends the newest picture 25 times a second. A lost connection is tried again."""
 
     def __init__(self, target: str, size: Size) -> None:
         """To an address or a file; pictures of (width, height) `size`.
@@ -59,39 +50,13 @@ class Broadcast(threading.Thread):
         Raises:
             UserError: see `format_of`.
         """
-        super().__init__(name="everframe-out", daemon=True)
-        self._target, self._format, self._size = target, format_of(target), size
-        self._slot: Mailbox[bytes] = Mailbox()
-        self._seat: Seat | None = None
-        self._over = threading.Event()
-        self._last: Pixels = np.zeros((size.height, size.width, 3), np.uint8)
-        self.frames = 0
-
-    def follow(self, seat: Seat) -> None:
-        """Show this session, if none is shown."""
-        if self._seat is None:
-            self._seat = seat
-            seat.attach(self)
-
-    def picture(self, data: bytes) -> None:
-        """Take a packed picture."""
-        self._slot.put(data)
-
-    def message(self, message: protocol.Message) -> None:
-        """When the session ends another may be followed."""
-        if isinstance(message, protocol.SessionEnded):
-            self._seat = None
-
-    def stop(self) -> None:
-        """Finish the file or stream."""
-        self._over.set()
-        if self.is_alive():
-            self.join()
+        super().__init__("out", size)
+        self._target, self._format = target, format_of(target)
 
     def run(self) -> None:
         """Send until `stop`, opening anew after a failure."""
         tries = 0
-        while not self._over.is_set():
+        while not self.over.is_set():
             try:
                 with av.open(self._target, "w", format=self._format) as output:
                     log.warning("sending to %s", self._target)
@@ -101,34 +66,25 @@ class Broadcast(threading.Thread):
                 pause = RETRY_S[min(tries, len(RETRY_S) - 1)]
                 tries += 1
                 log.warning("%s: %s; again in %.0f s", self._target, error, pause)
-                self._over.wait(pause)
+                self.over.wait(pause)
 
     def _send(self, output: OutputContainer) -> None:
         stream = self._stream(output)
         begin, sent = time.monotonic(), 0
-        while not self._over.is_set():
-            frame = av.VideoFrame.from_ndarray(self._newest(), format="rgb24")
+        while not self.over.is_set():
+            frame = av.VideoFrame.from_ndarray(self.newest(), format="rgb24")
             frame.pts, frame.time_base = sent, Fraction(1, FPS)
             output.mux(stream.encode(frame))
             sent += 1
             self.frames += 1
-            self._over.wait(max(0.0, begin + sent / FPS - time.monotonic()))
+            self.wait(begin, sent)
         output.mux(stream.encode())
-
-    def _newest(self) -> Pixels:
-        data = self._slot.take()
-        if data is not None:
-            self._last = wire.fit(wire.decode(wire.unpack(data)), *self._even())
-        return self._last[: self._even()[1], : self._even()[0]]
-
-    def _even(self) -> tuple[int, int]:
-        return self._size.width & ~1, self._size.height & ~1
 
     def _stream(self, output: OutputContainer) -> VideoStream:
         options = {"preset": "veryfast", "tune": "zerolatency", "g": str(KEY_S * FPS)}
         stream = output.add_stream("libx264", rate=FPS, options=options)
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height = self._even()
+        stream.width, stream.height = self.size.width, self.size.height
         stream.pix_fmt = "yuv420p"
         stream.codec_context.bit_rate = BITRATE
         stream.codec_context.time_base = Fraction(1, FPS)

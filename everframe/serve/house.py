@@ -63,7 +63,7 @@ class House:
     engine: str = ""
     figures: Figures = field(default_factory=lambda: Figures())
     owners: dict[str, Owner] = field(default_factory=dict[str, Owner])
-    outlet: Outlet | None = None
+    outlets: tuple[Outlet, ...] = ()
     peers: dict[str, Closing] = field(default_factory=dict[str, "Closing"])
     lost: dict[str, float] = field(default_factory=dict[str, float])
     _hanging_up: asyncio.Future[None] | None = None
@@ -84,8 +84,8 @@ class House:
             self.admission.leave()
             raise
         self.figures.sessions.inc()
-        if self.outlet is not None:
-            self.outlet.follow(seat)
+        for outlet in self.outlets:
+            outlet.follow(seat)
         log.info("session %s opened, %dx%d", seat.id, *size)
         return seat
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -15,11 +15,11 @@ import uvicorn
 from everframe.core.errors import UserError
 from everframe.serve.admission import Admission
 from everframe.serve.app import build_app
-from everframe.serve.broadcast import Broadcast
 from everframe.serve.guard import Access
 from everframe.serve.host import Limits, SessionHost
 from everframe.serve.house import House
 from everframe.serve.models import Models
+from everframe.serve.outgoing import Outgoing
 from everframe.serve.wire import HEADER, PAYLOAD_BYTES
 from everframe.stream.resize import Size
 
@@ -43,14 +43,20 @@ class Server:
     """A live server. `run` blocks until Ctrl-C; `start` and `stop` run it in a thread."""
 
     def __init__(
-        self, models: Models, address: Address, limits: Limits, size: Size, out: str = ""
+        self,
+        models: Models,
+        address: Address,
+        limits: Limits,
+        size: Size,
+        outgoing: Sequence[Outgoing] = (),
     ) -> None:
-        """Bind the port; nothing is answered before `run` or `start`. `out`: see `Broadcast`.
+        """Bind the port; nothing is answered before `run` or `start`. `outgoing`: where pictures
+        of a session go besides.
 
         Raises:
             UserError: the port is taken, the host cannot be bound, or a token is missing.
         """
-        self._broadcast = Broadcast(out, size) if out else None
+        self._outgoing = tuple(outgoing)
         access = Access.of(address.host, address.token, address.names, address.origins)
         self._socket = _listen(address.host, address.port)
         port = int(self._socket.getsockname()[1])
@@ -62,7 +68,7 @@ class Server:
             admission=Admission(limits.sessions, limits.waiting),
             size=size,
             public_url=self.url,
-            outlet=self._broadcast,
+            outlets=self._outgoing,
         )
         config = uvicorn.Config(
             build_app(self.house, access),
@@ -101,13 +107,13 @@ class Server:
             self._thread.join()
 
     def _serve(self) -> None:
-        if self._broadcast is not None:
-            self._broadcast.start()
+        for outlet in self._outgoing:
+            outlet.start()
         try:
             self._server.run(sockets=[self._socket])
         finally:
-            if self._broadcast is not None:
-                self._broadcast.stop()
+            for outlet in self._outgoing:
+                outlet.stop()
 
     def _announce(self, on_ready: Callable[[], None]) -> None:
         while not self._server.started:

@@ -18,6 +18,8 @@ from everframe.stream.session import Session
 from tests.nets import random_bundle, random_frame
 
 WIDTH, HEIGHT = 96, 64
+PATIENT_MS = 20_000
+"""A busy machine must not make a test see a fallback picture."""
 Start = Callable[..., Server]
 
 
@@ -42,7 +44,7 @@ def start(model: Path) -> Iterator[Start]:
         server = Server(
             models or Models(str(model)),
             address or Address(port=0),
-            limits or Limits(),
+            limits or Limits(deadline_ms=PATIENT_MS),
             Size(WIDTH, HEIGHT),
         )
         running.append(server)

@@ -10,18 +10,21 @@ import pytest
 
 import everframe
 from everframe.core.errors import UserError
-from everframe.serve.broadcast import FPS, format_of
+from everframe.serve.broadcast import Broadcast, format_of
 from everframe.serve.host import Limits
 from everframe.serve.models import IDENTITY, Models
+from everframe.serve.outgoing import FPS
 from everframe.serve.server import Address, Server
 from everframe.stream.resize import Size
 from tests.serve.conftest import HEIGHT, WIDTH, camera
+
+SIZE = Size(WIDTH, HEIGHT)
 
 
 def send_for(seconds: float, model: Path, out: str) -> None:
     """A session of some seconds on a server that sends to `out`."""
     models = Models(str(model), IDENTITY)
-    server = Server(models, Address(port=0), Limits(), Size(WIDTH, HEIGHT), out)
+    server = Server(models, Address(port=0), Limits(), SIZE, [Broadcast(out, SIZE)])
     server.start()
 
     async def play() -> None:

@@ -14,6 +14,7 @@ from everframe.serve.models import Models
 from everframe.serve.server import Address, Server
 from everframe.serve.wire import Pixels
 from everframe.stream.resize import Size
+from tests.serve.conftest import PATIENT_MS
 
 WIDTH, HEIGHT = 160, 128
 CLIP = Path(__file__).resolve().parents[2] / "examples/webcam.mp4"
@@ -36,7 +37,9 @@ def always(prompt: str, frames: list[Pixels]) -> list[Pixels]:
 def test_the_new_look_is_there_within_two_frames(old: str, new: str) -> None:
     clip = read_clip(CLIP, height=HEIGHT, width=WIDTH, limit=2 * (BEFORE + AFTER))
     frames = list(clip[::2])
-    server = Server(Models("pocket"), Address(port=0), Limits(), Size(WIDTH, HEIGHT))
+    server = Server(
+        Models("pocket"), Address(port=0), Limits(deadline_ms=PATIENT_MS), Size(WIDTH, HEIGHT)
+    )
     server.start()
 
     async def play() -> tuple[int, list[Pixels]]:
