@@ -43,6 +43,7 @@ WHERE = {
         "everframe/data/source.py",
         "everframe/serve/rtc*.py",
         "everframe/serve/broadcast.py",
+        "everframe/serve/h264.py",
     ),
     "starlette": ("everframe/serve/*.py",),
     "uvicorn": ("everframe/serve/*.py",),

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 
 from everframe.core.errors import UserError
 from everframe.serve import wire
+from everframe.serve.h264 import Decoder, Encoder
 from everframe.serve.protocol import SUBPROTOCOL, TOKEN_SUBPROTOCOL
 from everframe.serve.wire import Codec, Flags, Pixels, WireFrame
 
@@ -58,6 +59,7 @@ class LiveConnection:
         self._sent: set[asyncio.Future[None]] = set()
         self._asked = self._frames = self._in_flight = 0
         self._over = ""
+        self._encoder, self._decoder = Encoder(), Decoder()
         self.stats: dict[str, Any] = {}
         self.session: dict[str, Any] = {}
         self.queue_position = 0
@@ -108,7 +110,8 @@ class LiveConnection:
         """
         if self._in_flight >= IN_FLIGHT or self._socket is None:
             return -1
-        codec = Codec.RAW if self._settings.get("codec") == "raw" else Codec.JPEG
+        coded = self._settings.get("codec", "jpeg")
+        codec = Codec.JPEG if coded == "jpeg" else Codec.RAW
         self._frames += 1
         self._in_flight += 1
         packed = WireFrame(
@@ -118,8 +121,10 @@ class LiveConnection:
             width=frame.shape[1],
             height=frame.shape[0],
             payload=wire.encode(np.ascontiguousarray(frame), codec, quality),
-        ).pack()
-        task = asyncio.ensure_future(self._socket.send(packed))
+        )
+        if coded == "h264":
+            packed = self._encoder.encode(packed)
+        task = asyncio.ensure_future(self._socket.send(packed.pack()))
         self._sent.add(task)
         task.add_done_callback(self._sent.discard)
         return self._frames
@@ -182,6 +187,8 @@ class LiveConnection:
     async def _see(self, data: bytes) -> None:
         frame = wire.unpack(data)
         self._in_flight = self._frames - frame.frame_id  # older ones were dropped on the way
+        if frame.codec is Codec.H264:
+            frame = self._decoder.decode(frame)
         picture = LivePicture(
             pixels=wire.decode(frame),
             frame_id=frame.frame_id,

@@ -106,7 +106,7 @@ class SessionHost:
             restyler,
             settings,
             size=size,
-            codec=Codec.RAW if start.codec == "raw" else Codec.JPEG,
+            codec=Codec.JPEG if start.codec == "jpeg" else Codec.RAW,
             quality=start.quality,
             deadline_ms=self.limits.deadline_ms,
         )

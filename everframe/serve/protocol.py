@@ -64,7 +64,7 @@ class SessionStart(Settings):
 
     type: Literal["session.start"]
     size: tuple[Side, Side] | None = None
-    codec: Literal["jpeg", "raw"] = "jpeg"
+    codec: Literal["jpeg", "h264", "raw"] = "jpeg"
     quality: Annotated[int, Field(ge=1, le=95)] = 85
     model: Identifier | None = None
     resume: Identifier | None = None

@@ -12,9 +12,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from everframe.core.errors import UserError
 from everframe.serve import protocol, wire
+from everframe.serve.h264 import Decoder, Encoder
 from everframe.serve.house import House
 from everframe.serve.outbox import Outbox
 from everframe.serve.seat import Seat
+from everframe.serve.wire import Codec
 
 log = logging.getLogger("everframe.serve")
 START_S = 20.0
@@ -50,6 +52,7 @@ class Connection:
         self._outbox = Outbox(asyncio.get_running_loop())
         self._seat: Seat | None = None
         self._owner = False
+        self._decoder, self._encoder = Decoder(), None
         limits = house.host.limits
         self._messages = TokenBucket(limits.messages_per_s)
         self._pictures = TokenBucket(limits.frames_per_s)
@@ -77,7 +80,7 @@ class Connection:
             if isinstance(item, str):
                 await self._socket.send_text(item)
             else:
-                await self._socket.send_bytes(item)
+                await self._socket.send_bytes(await self._coded(item))
             if self._outbox.ended and not isinstance(item, bytes) and "session.ended" in item:
                 await self._socket.close(NORMAL)
                 return
@@ -101,7 +104,7 @@ class Connection:
             event_id: str | None = None
             try:
                 if data is not None:
-                    self._take_picture(data)
+                    await self._take_picture(data)
                 else:
                     text = got.get("text") or ""
                     event_id = protocol.event_id_of(text)
@@ -119,10 +122,25 @@ class Connection:
                 await self._socket.send_text(protocol.dump(message))
                 await self._socket.close(code, why)
 
-    def _take_picture(self, data: bytes) -> None:
-        if self._seat is None or not self._owner:
+    async def _take_picture(self, data: bytes) -> None:
+        seat = self._seat
+        if seat is None or not self._owner:
             raise UserError("a picture came before session.start; send that first")
-        self._house.host.submit(self._seat, wire.unpack(data))
+        frame = wire.unpack(data)
+        if frame.codec is Codec.H264:  # each one, in order: the next builds on it
+            frame = await asyncio.to_thread(self._decoder.decode, frame)
+        self._house.host.submit(seat, frame)
+
+    async def _coded(self, picture: bytes) -> bytes:
+        """A packed picture as this peer wants it."""
+        if self._encoder is None and self._owner:
+            return picture
+        frame = wire.unpack(picture)
+        if self._encoder is not None:
+            frame = await asyncio.to_thread(self._encoder.encode, frame)
+        elif frame.codec is Codec.RAW:  # who only watches is not sent megabytes
+            frame = await asyncio.to_thread(wire.as_jpeg, frame)
+        return frame.pack()
 
     async def _take_message(self, message: Any) -> None:  # noqa: ANN401 - see `protocol.parse`
         seat, event_id = self._seat, message.event_id
@@ -161,6 +179,7 @@ class Connection:
         house.lost.pop(seat.id, None)
         house.owners[seat.id] = self
         self._seat, self._owner = seat, True
+        self._encoder = Encoder() if start.codec == "h264" else None
         self._outbox.message(self._created(seat, start))
         seat.attach(self._outbox)
 

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 
 import numpy as np
@@ -31,6 +31,8 @@ VERSION = 1
 HEADER = struct.Struct("<BBBBIdHHId")
 PAYLOAD_BYTES = 4_000_000
 """Largest payload that is looked at."""
+WATCHED_QUALITY = 85
+"""Of JPEG for who only watches."""
 SIDE_MAX = 4096
 """Longest side of a picture that is decoded, px."""
 
@@ -96,7 +98,7 @@ def unpack(data: bytes) -> WireFrame:
     if version != VERSION:
         raise UserError(f"picture of version {version}; this server speaks version {VERSION}")
     if codec not in tuple(Codec):
-        raise UserError(f"picture codec {codec} is unknown; use 0 (JPEG) or 2 (raw RGB)")
+        raise UserError(f"picture codec {codec} is unknown; use 0, 1 or 2 (JPEG, H.264, raw)")
     if size != len(data) - HEADER.size or size > PAYLOAD_BYTES:
         raise UserError(f"the picture says {size} bytes; at most {PAYLOAD_BYTES}, all of them sent")
     if not (0 < width <= SIDE_MAX and 0 < height <= SIDE_MAX):
@@ -141,6 +143,13 @@ def encode(pixels: Pixels, codec: Codec, quality: int) -> bytes:
         return pixels.tobytes()
     smooth = np.ascontiguousarray(pixels)
     return simplejpeg.encode_jpeg(smooth, quality, "RGB", "420", fastdct=True)
+
+
+def as_jpeg(frame: WireFrame) -> WireFrame:
+    """A raw picture as JPEG."""
+    return replace(
+        frame, codec=Codec.JPEG, payload=encode(decode(frame), Codec.JPEG, WATCHED_QUALITY)
+    )
 
 
 def fit(pixels: Pixels, width: int, height: int) -> Pixels:

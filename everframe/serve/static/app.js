@@ -3,6 +3,7 @@
 
 import { Capture } from "./capture.js";
 import { banner, box, button, canvas, input, press, select, video, write } from "./dom.js";
+import { Coder } from "./h264.js";
 import { Link } from "./link.js";
 import { showFavourites, showLooks, showPast } from "./looks.js";
 import { favourites, fromAddress, remember, toAddress, toggleFavourite } from "./memory.js";
@@ -131,8 +132,14 @@ async function begin() {
 function feed() {
   if (!source) return;
   canvas("output").classList.toggle("mirrored", live.calls && capture.mirror);
-  if (live.calls) capture.stop();
-  else if (!capture.running) capture.start(source.stream);
+  if (live.calls) {
+    capture.stop();
+    return;
+  }
+  if (live.codec === "h264") capture.coder ??= new Coder();
+  else capture.coder = null;
+  capture.coder?.begin();
+  if (!capture.running) capture.start(source.stream);
 }
 
 async function connect() {

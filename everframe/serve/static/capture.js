@@ -1,10 +1,13 @@
 // @ts-check
 /**
- * Frames of a playing video as JPEG, as fast as the client takes them; the newest wins.
+ * Frames of a playing video as JPEG, or as H.264 where a `Coder` is given, as fast as the client takes
+ * them; the newest wins.
  *
  * Where the browser has MediaStreamTrackProcessor, frames come from the track itself: a hidden tab
  * (OBS in front of it) draws nothing, and callbacks of the video element would stop.
  */
+
+import { CODEC_H264 } from "./everframe.js";
 
 /** @typedef {import("./everframe.js").LiveClient} LiveClient */
 
@@ -21,6 +24,8 @@ export class Capture {
     this._canvas = new OffscreenCanvas(288, 224);
     this._handle = 0;
     this._round = 0;
+    /** @type {import("./h264.js").Coder | null} */
+    this.coder = null;
   }
 
   /** @param {MediaStream | null} stream of the video, if it shows one */
@@ -78,6 +83,12 @@ export class Capture {
       context.imageSmoothingQuality = "medium";
       context.setTransform(this.mirror ? -1 : 1, 0, 0, 1, this.mirror ? width : 0, 0);
       context.drawImage(picture, 0, 0, width, height);
+      if (this.coder) {
+        this.coder.encode(this._canvas, captureMs, (data, key) =>
+          this.live.send(data, { width, height, captureMs, codec: CODEC_H264, key }) > 0,
+        );
+        return;
+      }
       const blob = await this._canvas.convertToBlob({ type: "image/jpeg", quality: this.quality });
       this.live.send(await blob.arrayBuffer(), { width, height, captureMs });
     } finally {

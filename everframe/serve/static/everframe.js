@@ -17,7 +17,8 @@ const HEADER = 32;
 const IN_FLIGHT = 3;
 const ANSWER_MS = 30000;
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
-export const CODEC_RAW = 2;
+export const CODEC_H264 = 1;
+export const FLAG_KEY = 1;
 export const FLAG_FALLBACK = 2;
 export const FLAG_BYPASS = 4;
 
@@ -44,12 +45,15 @@ export function unpack(buffer) {
 
 /**
  * @param {ArrayBuffer} payload
- * @param {{frameId: number, captureMs: number, width: number, height: number}} frame
+ * @param {{frameId: number, captureMs: number, width: number, height: number, codec?: number,
+ *   key?: boolean}} frame
  */
 export function pack(payload, frame) {
   const message = new Uint8Array(HEADER + payload.byteLength);
   const view = new DataView(message.buffer);
   view.setUint8(0, VERSION);
+  view.setUint8(1, frame.codec ?? 0);
+  view.setUint8(2, frame.key ? FLAG_KEY : 0);
   view.setUint32(4, frame.frameId, true);
   view.setFloat64(8, frame.captureMs, true);
   view.setUint16(16, frame.width, true);
@@ -126,15 +130,16 @@ export class LiveClient extends EventTarget {
     return this.state === "live" && this._frame - this._answered < IN_FLIGHT;
   }
 
-  /** Send a coded camera frame. @param {ArrayBuffer} jpeg
-   * @param {{width: number, height: number, captureMs: number}} frame @returns {number} its id */
-  send(jpeg, frame) {
+  /** Send a coded camera frame. @param {ArrayBuffer} coded
+   * @param {{width: number, height: number, captureMs: number, codec?: number, key?: boolean}} frame
+   * @returns {number} its id, or -1 if it was left out */
+  send(coded, frame) {
     if (!this.ready || !this._socket) {
       this.skipped += 1;
       return -1;
     }
     this._frame += 1;
-    this._socket.send(pack(jpeg, { frameId: this._frame, ...frame }));
+    this._socket.send(pack(coded, { frameId: this._frame, ...frame }));
     return this._frame;
   }
 

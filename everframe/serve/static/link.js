@@ -2,15 +2,17 @@
 /**
  * The one connection of the page, whichever way it goes: `auto` takes the WebSocket on this machine
  * and WebRTC over a network; where WebRTC finds no way, the WebSocket is taken and the page says so.
+ * Over a network the WebSocket carries H.264 where the browser has it, else JPEG.
  */
 
 import { Call } from "./call.js";
 import { LiveClient } from "./everframe.js";
+import { supported } from "./h264.js";
 
 const EVENTS = ["state", "picture", "stats", "created", "queue", "warning", "problem", "lost"];
 const HERE = ["localhost", "127.0.0.1", "[::1]"];
 
-/** @typedef {"auto" | "websocket" | "webrtc"} Way */
+/** @typedef {"auto" | "websocket" | "h264" | "webrtc"} Way */
 
 export class Link extends EventTarget {
   /** @param {{token?: string}} [options] */
@@ -24,6 +26,7 @@ export class Link extends EventTarget {
     this._stream = null;
     /** @type {Record<string, any>} */
     this._settings = {};
+    this.codec = "jpeg";
     for (const client of [this.socket, this.call]) {
       for (const name of EVENTS) {
         client.addEventListener(name, (event) => {
@@ -67,7 +70,11 @@ export class Link extends EventTarget {
     }
     this._used = this.socket;
     this.socket.session = {};
-    await this.socket.start(settings);
+    const far = way === "h264" || (way !== "websocket" && !HERE.includes(location.hostname));
+    const [width, height] = settings.size;
+    this.codec = far && (await supported(width, height)) ? "h264" : "jpeg";
+    if (way === "h264" && this.codec === "jpeg") warning = "this browser has no H.264: using JPEG";
+    await this.socket.start({ ...settings, codec: this.codec });
     if (warning) this._say("warning", { message: warning });
   }
 

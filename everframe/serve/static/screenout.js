@@ -1,7 +1,8 @@
 // @ts-check
 /** Draws what comes back, and knows how old it is when it is shown. */
 
-import { CODEC_RAW } from "./everframe.js";
+import { CODEC_H264 } from "./everframe.js";
+import { Decoder } from "./h264.js";
 
 const KEPT = 200;
 
@@ -17,6 +18,7 @@ export class Display {
     /** @type {number[]} */
     this.ages = [];
     this._drawn = -1;
+    this._decoder = new Decoder((frame, picture) => this._draw(frame, picture));
   }
 
   /** @param {import("./everframe.js").Picture | import("./call.js").Shown} picture */
@@ -24,6 +26,10 @@ export class Display {
     if ("image" in picture) {
       this._draw(picture.image, picture);
       picture.done();
+      return;
+    }
+    if (picture.codec === CODEC_H264) {
+      this._decoder.decode(picture);
       return;
     }
     const image = await decoded(picture);
@@ -62,18 +68,7 @@ export class Display {
   }
 }
 
-/** A picture of the WebSocket as a bitmap. @param {import("./everframe.js").Picture} picture */
+/** A JPEG as a bitmap. @param {import("./everframe.js").Picture} picture */
 function decoded(picture) {
-  if (picture.codec === CODEC_RAW) {
-    const { width, height, data } = picture;
-    const pixels = new Uint8ClampedArray(4 * width * height);
-    for (let i = 0, j = 0; i < data.length; i += 3, j += 4) {
-      pixels[j] = data[i];
-      pixels[j + 1] = data[i + 1];
-      pixels[j + 2] = data[i + 2];
-      pixels[j + 3] = 255;
-    }
-    return createImageBitmap(new ImageData(pixels, width, height));
-  }
   return createImageBitmap(new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" }));
 }
