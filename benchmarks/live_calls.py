@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import fractions
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,9 +51,7 @@ def read(picture: Pixels) -> int | None:
     side = width // BLOCKS
     row = slice(height - height // 8 + height // 32, height - height // 32)
     starts = range(side // 4, width, side)
-    means = np.array(
-        [picture[row, start : start + side // 2].mean() for start in starts][:BLOCKS]
-    )
+    means = np.array([picture[row, start : start + side // 2].mean() for start in starts][:BLOCKS])
     middle = (DARK + BRIGHT) / 2
     if (np.abs(means - middle) < MARGIN).any():
         return None

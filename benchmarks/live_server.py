@@ -30,7 +30,7 @@ class LiveServer:
         if path is not None:
             words = (*words, "--host", FAR, "--token", TOKEN)
         self._command = path.command(*words) if path is not None else list(words)
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - lives as long
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 

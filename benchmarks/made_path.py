@@ -45,7 +45,8 @@ def missing() -> str:
     name = f"everframe-try-{os.getpid()}"
     done = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if done.returncode:
-        return f"a made path needs a network namespace ({done.stderr.strip()}); in Docker: --privileged"
+        why = done.stderr.strip()
+        return f"a made path needs a network namespace ({why}); in Docker: --privileged"
     subprocess.run(["ip", "netns", "delete", name], check=True)
     return ""
 

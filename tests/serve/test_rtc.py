@@ -16,12 +16,10 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RtpPacket
 from av import VideoFrame
 
 from everframe.serve.models import IDENTITY, Models
-from everframe.serve.rtc_fast import MarkerJitterBuffer, with_start_bitrate
+from everframe.serve.rtc_fast import with_start_bitrate
 from everframe.serve.server import Server
 from tests.serve.conftest import HEIGHT, WIDTH, Start
 
@@ -178,33 +176,6 @@ def test_what_is_no_offer_is_refused(start: Start, model: Path) -> None:
     assert post(url + "/whip", b"x" * 100_000, "application/sdp")[0] == 400
     status, why, _ = post(url + "/api/webrtc", b"{}", "application/json")
     assert (status, b"sdp" in why) == (422, True)
-
-
-def packet(number: int, time: int, *, last: bool) -> RtpPacket:
-    made = RtpPacket(sequence_number=number, timestamp=time, marker=int(last))
-    made._data = bytes([number])  # type: ignore[attr-defined]
-    return made
-
-
-def test_a_frame_ends_at_its_marker() -> None:
-    buffer = MarkerJitterBuffer(capacity=16, is_video=True)
-    out: list[JitterFrame | None] = []
-    for number, time, last in [(0, 9, False), (1, 9, True), (3, 18, True), (2, 18, False)]:
-        out.append(buffer.add(packet(number, time, last=last))[1])
-    assert [f and (f.timestamp, f.data) for f in out] == [
-        None,
-        (9, bytes([0, 1])),
-        None,
-        (18, bytes([2, 3])),
-    ]
-
-
-def test_a_frame_without_a_marker_ends_with_the_next() -> None:
-    buffer = MarkerJitterBuffer(capacity=16, is_video=True)
-    assert buffer.add(packet(0, 9, last=False))[1] is None
-    done = buffer.add(packet(1, 18, last=False))[1]
-    assert done is not None
-    assert done.data == bytes([0])
 
 
 def test_the_answer_asks_for_a_full_picture_from_the_start() -> None:
