@@ -8,7 +8,7 @@ from aiortc.rtp import RtpPacket
 from av import VideoFrame
 from av.frame import Frame
 
-from everframe.serve.rtc_fast import FastH264Encoder, FastVp8Encoder, needed_bitrate
+from everframe.serve.rtc_fast import FastH264Encoder, FastVp8Encoder, install, needed_bitrate
 from everframe.serve.rtc_repair import (
     FORGET_S,
     KEY_PAUSE_S,
@@ -154,6 +154,7 @@ def test_a_packet_is_not_asked_for_for_ever() -> None:
 
 
 def test_bits_are_given_by_the_size_of_the_picture() -> None:
+    install()
     small, large = VideoFrame(256, 256, "yuv420p"), VideoFrame(512, 512, "yuv420p")
     assert needed_bitrate(small) < needed_bitrate(large)
     for encoder in (FastH264Encoder(), FastVp8Encoder()):
