@@ -1,4 +1,4 @@
-"""aiortc, tuned for live pictures: frames end at the marker bit, x264 is ultrafast, bits by size.
+"""aiortc, tuned for live pictures: frames end at the marker bit, encoders are fast, bits by size.
 
 aiortc 1.16 calls a frame complete only when a packet of the next one arrives, which costs a whole
 frame of delay, and runs x264 at its default preset, half of a frame's time at 512x512. Its bit rate
@@ -9,6 +9,7 @@ knows no size of picture. These are replaced here, and with them what it does ab
 from __future__ import annotations
 
 import fractions
+import os
 from collections.abc import Iterator
 
 import av
@@ -28,6 +29,17 @@ LEAST_BITRATE, BITS_PER_PIXEL = 1_000_000, 1 / 3
 RATE_CHANGE = 0.1
 """Share by which the wanted bit rate must move before the encoder is opened anew."""
 X264 = {"preset": "ultrafast", "tune": "zerolatency", "level": "31"}
+VP8 = {
+    "deadline": "realtime",
+    "cpu-used": "-12",
+    "lag-in-frames": "0",
+    "static-thresh": "1",
+    "overshoot-pct": "15",
+    "undershoot-pct": "100",
+}
+VP8_QUANTISERS = 2, 56
+KEY_FRAMES_APART = 3000
+"""Of VP8: key frames come when they are asked for."""
 FPS = 30
 HISTORY = 1024
 """Packets that can be sent again: with aiortc's 128 a key frame pushes out what was lost before."""
@@ -41,8 +53,16 @@ def needed_bitrate(frame: VideoFrame) -> int:
     return max(LEAST_BITRATE, min(wanted, MAX_BITRATE))
 
 
+def is_outdated(codec: av.VideoCodecContext | None, frame: VideoFrame, bitrate: int) -> bool:
+    """Whether an encoder must be opened anew: none there, another size, or another bit rate."""
+    if codec is None or not codec.bit_rate:
+        return True
+    moved = abs(bitrate - codec.bit_rate) / codec.bit_rate > RATE_CHANGE
+    return moved or (frame.width, frame.height) != (codec.width, codec.height)
+
+
 class FastVp8Encoder(Vp8Encoder):
-    """libvpx with no more bits than the picture needs."""
+    """libvpx at its fastest, and without its filter against noise, which costs sharpness too."""
 
     def __init__(self) -> None:
         """Not yet open."""
@@ -62,7 +82,22 @@ class FastVp8Encoder(Vp8Encoder):
         """Packets of a picture, and its time."""
         assert isinstance(frame, VideoFrame)
         self._ceiling = needed_bitrate(frame)
+        if is_outdated(self.codec, frame, self.target_bitrate):
+            self.codec = self._opened(frame)
         return super().encode(frame, force_keyframe)
+
+    def _opened(self, frame: VideoFrame) -> av.VideoCodecContext:
+        codec = av.CodecContext.create("libvpx", "w")
+        assert isinstance(codec, av.VideoCodecContext)
+        codec.width, codec.height = frame.width, frame.height
+        codec.bit_rate = self.target_bitrate
+        codec.pix_fmt = "yuv420p"
+        codec.gop_size = KEY_FRAMES_APART
+        codec.qmin, codec.qmax = VP8_QUANTISERS
+        rate = str(self.target_bitrate)  # the same three times: a constant rate
+        codec.options = VP8 | {"minrate": rate, "maxrate": rate, "bufsize": rate}
+        codec.thread_count = vpx.number_of_threads(frame.width * frame.height, os.cpu_count() or 1)
+        return codec
 
 
 class FastH264Encoder(H264Encoder):
@@ -84,18 +119,10 @@ class FastH264Encoder(H264Encoder):
 
     def _encode_frame(self, frame: VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
         self._ceiling = needed_bitrate(frame)
-        codec = self.codec
-        if codec is None or not codec.bit_rate or self._outdated(frame):
+        if is_outdated(self.codec, frame, self.target_bitrate):
             self.buffer_data, self.buffer_pts = b"", None
             self.codec = self._opened(frame)
         yield from super()._encode_frame(frame, force_keyframe)
-
-    def _outdated(self, frame: VideoFrame) -> bool:
-        codec = self.codec
-        assert codec is not None
-        assert codec.bit_rate
-        moved = abs(self.target_bitrate - codec.bit_rate) / codec.bit_rate > RATE_CHANGE
-        return moved or (frame.width, frame.height) != (codec.width, codec.height)
 
     def _opened(self, frame: VideoFrame) -> av.VideoCodecContext:
         codec = av.CodecContext.create("libx264", "w")
