@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.live_server import LiveServer
 from everframe.runtime.bench import moving_frame
 from everframe.serve import rtc_fast
+from everframe.serve.rtc import ALONE
 
 Pixels = NDArray[np.uint8]
 NUMBER_BITS, CHECK_BITS = 12, 4
@@ -125,7 +126,7 @@ class Call:
         """With `codec` VP8 or H264."""
         rtc_fast.install()
         self._server, self._camera, self._codec = server, camera, codec
-        self._peer = RTCPeerConnection()
+        self._peer = RTCPeerConnection(ALONE)
         self._came: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Call:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from aiortc import (
     MediaStreamTrack,
+    RTCIceGatherer,
     RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
@@ -19,6 +20,7 @@ from aiortc import (
 from av import VideoFrame
 
 from everframe.serve.models import IDENTITY, Models
+from everframe.serve.rtc import ALONE
 from everframe.serve.rtc_fast import with_start_bitrate
 from everframe.serve.server import Server
 from tests.serve.conftest import HEIGHT, WIDTH, Start
@@ -94,7 +96,7 @@ def test_a_call_brings_the_pictures_back(start: Start, model: Path, codec: str) 
     server = identity(start, model)
 
     async def play() -> tuple[float, float, list[dict[str, Any]]]:
-        peer, colours = RTCPeerConnection(), Colours()
+        peer, colours = RTCPeerConnection(ALONE), Colours()
         came: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
         peer.on("track", came.set_result)
         peer.addTrack(colours)
@@ -137,7 +139,7 @@ def test_whip_in_and_whep_out(start: Start, model: Path) -> None:
     server = identity(start, model)
 
     async def play() -> float:
-        sender, player = RTCPeerConnection(), RTCPeerConnection()
+        sender, player = RTCPeerConnection(ALONE), RTCPeerConnection(ALONE)
         sender.addTrack(Colours(150))
         offer = await offered(sender)
         first = offer.index("a=group")
@@ -166,6 +168,26 @@ def test_whip_in_and_whep_out(start: Start, model: Path) -> None:
         return level
 
     assert abs(asyncio.run(play()) - 150) < 6
+
+
+def test_no_server_elsewhere_is_asked(
+    start: Start, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        pytest.fail("a STUN server was looked for")
+
+    monkeypatch.setattr(RTCIceGatherer, "getDefaultIceServers", fail)
+
+    async def play() -> int:
+        peer = RTCPeerConnection(ALONE)
+        peer.addTrack(Colours())
+        body = (await offered(peer)).encode()
+        url = identity(start, model).url + "/whip"
+        status, *_ = await asyncio.to_thread(post, url, body, "application/sdp")
+        await peer.close()
+        return status
+
+    assert asyncio.run(play()) == 201
 
 
 def test_what_is_no_offer_is_refused(start: Start, model: Path) -> None:
