@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from aiortc import RTCPeerConnection
-from hypothesis import given, settings
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
@@ -169,6 +169,7 @@ def test_any_broken_offer_has_an_answer(server: Server) -> None:
         ),
         path=st.sampled_from(["/whip", "/api/webrtc"]),
     )
+    @example(edits=[("drop", lines.index("a=mid:0"), "")], path="/whip")  # half a connection
     @settings(max_examples=100, deadline=None)
     def check(edits: list[tuple[str, int, str]], path: str) -> None:
         sdp = "\r\n".join(edited(lines, edits)) + "\r\n"
@@ -228,5 +229,40 @@ def test_any_order_of_messages_and_pictures_has_an_answer(server: Server) -> Non
         start = [json.dumps({"type": "session.start", "prompt": "pencil"})] if opened else []
         with suppress(ConnectionClosedOK):  # what was sent may end the session
             asyncio.run(play([*start, *sent]))
+
+    check()
+
+
+def test_anything_on_a_data_channel_has_an_answer(server: Server) -> None:
+    async def play(sent: list[str | bytes]) -> None:
+        peer, heard = RTCPeerConnection(ALONE), asyncio.Event()
+        peer.addTransceiver("video")
+        channel = peer.createDataChannel("everframe")
+
+        def hear(text: str) -> None:
+            if json.loads(text).get("event_id") == "last":
+                heard.set()
+
+        channel.on("message", hear)
+        await peer.setLocalDescription(await peer.createOffer())
+        call = {"sdp": peer.localDescription.sdp, "session_start": {"type": "session.start"}}
+        body = json.dumps(call).encode()
+        _, _, answer = await asyncio.to_thread(
+            ask, server, "POST", "/api/webrtc", body, "application/json"
+        )
+        sdp = json.loads(answer)["sdp"]
+        await peer.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
+        async with asyncio.timeout(10):
+            while channel.readyState != "open":
+                await asyncio.sleep(0.02)
+            for one in (*sent, json.dumps({"type": "session.ping", "event_id": "last"})):
+                channel.send(one)
+            await heard.wait()
+        await peer.close()
+
+    @given(sent=st.lists(MESSAGE | TEXT | st.binary(max_size=40), min_size=30, max_size=40))
+    @settings(max_examples=2, deadline=None, phases=[Phase.generate])
+    def check(sent: list[str | bytes]) -> None:
+        asyncio.run(play(sent))
 
     check()
