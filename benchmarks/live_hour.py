@@ -59,7 +59,7 @@ class Player:
 
     async def play(self, server: LiveServer, end: float) -> None:
         """Send and receive until a time, monotonic seconds."""
-        frames = self._frames()
+        frames = self.frames()
         size = (SIDE, SIDE)
         async with everframe.connect(server.url, prompt=self.prompt, size=size) as live:
             looker = asyncio.create_task(self._look(live))
@@ -69,6 +69,8 @@ class Player:
                 number += 1
                 await asyncio.sleep(max(0.0, begin + number / FPS - time.monotonic()))
                 self.stats = live.stats
+            if looker.done():
+                looker.result()  # raises: the session ended too early
             looker.cancel()
             await asyncio.gather(looker, return_exceptions=True)
 
@@ -96,7 +98,7 @@ class Player:
         norm = float(np.linalg.norm(edge) * np.linalg.norm(code))
         return float(edge @ code) / norm if norm else 0.0
 
-    def _frames(self) -> list[Pixels]:
+    def frames(self) -> list[Pixels]:
         """The clip to and fro, with the code."""
         levels = np.where(self.sign * CODE > 0, BRIGHT, DARK).astype(np.uint8)
         with av.open(str(CLIPS / f"{self.clip}.mp4")) as clip:
@@ -146,6 +148,9 @@ async def _play(both: list[Player], server: LiveServer, minutes: float) -> dict[
             timeout=max(0.0, begin + 60 * number - time.monotonic()),
             return_when=asyncio.FIRST_COMPLETED,
         )
+        for task in tasks:
+            if task.done():
+                task.result()
         done = [(player.minute, dict(player.stats)) for player in both]
         row = [_figures(m, now, old) for (m, now), (_, old) in zip(done, before, strict=True)]
         before = [_begin_minute(player) for player in both]
@@ -168,8 +173,8 @@ def _figures(minute: Minute, now: dict[str, Any], before: dict[str, Any]) -> dic
         "age_ms_p50": round(float(p50), 1),
         "age_ms_p95": round(float(p95), 1),
         "fps": round(len(minute.age_ms) / 60, 2),
-        "late": now["late"] - before["late"],
-        "dropped": now["dropped"] - before["dropped"],
+        "late": now["late"] - before.get("late", 0),
+        "dropped": now["dropped"] - before.get("dropped", 0),
         "not_sent": minute.not_sent,
         "foreign": minute.foreign,
         "least_match": round(minute.least_match, 3),
