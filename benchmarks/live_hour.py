@@ -196,7 +196,7 @@ def plot(rows: dict[str, Any], path: Path) -> None:
     memory.plot(x, [row["server_mb"] for row in rows.values()], color="black")
     for axes, label in ((age, "age, ms"), (rate, "pictures/s"), (memory, "server, MB")):
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.2 * axes.dataLim.y1)
         axes.grid(alpha=0.3)
     age.legend(fontsize=8, ncols=2)
     memory.set_xlabel("minute")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.made_path import FAR, MadePath
+from benchmarks.made_path import MadePath
 
 TOKEN = "made-path"
 """The far end of a path is not this machine, so its server demands one."""
@@ -28,7 +28,7 @@ class LiveServer:
         words = (*python, "--log-json", *options)
         self.token = TOKEN if path is not None else ""
         if path is not None:
-            words = (*words, "--host", FAR, "--token", TOKEN)
+            words = (*words, "--host", path.far, "--token", TOKEN)
         self._command = path.command(*words) if path is not None else list(words)
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - lives as long
         self._process: subprocess.Popen[str] | None = None

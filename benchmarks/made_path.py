@@ -1,10 +1,10 @@
 """A made network path: delay, jitter and loss between this machine and a network namespace.
 
-The far end is a namespace with the one address `FAR`; packets between it and `NEAR`, an address of
-this machine while the path lasts, go through two TUN devices that a relay process holds. Each
-packet waits for the delay and a random jitter, keeps its place, and may get lost. `tc netem` would
-do the same, but is missing in many kernels. Needs Linux, root and `ip`; `missing` says what is not
-there. Addresses are of 198.18.0.0/15, set apart for such tests (RFC 2544).
+The far end is a namespace with the one address `far`; packets between it and an address that this
+machine has while the path lasts go through two TUN devices that a relay process holds. Each packet
+waits for the delay and a random jitter, keeps its place, and may get lost. `tc netem` would do the
+same, but is missing in many kernels. Needs Linux, root and `ip`; `missing` says what is not there.
+Addresses are of 198.18.0.0/15, set apart for such tests (RFC 2544).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-NEAR, FAR = "198.18.0.1", "198.18.0.2"
 MTU = 1400
 TUN = Path("/dev/net/tun")
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
@@ -59,7 +58,9 @@ class MadePath:
     ) -> None:
         """Each way `delay_ms` plus or minus up to `jitter_ms`; `loss` is a share, each way."""
         self._settings = (delay_ms, jitter_ms, loss, seed)
-        self._name = f"everframe-{secrets.token_hex(3)}"
+        third, fourth = secrets.randbelow(256), 4 * secrets.randbelow(64)
+        self.near, self.far = (f"198.18.{third}.{fourth + end}" for end in (1, 2))
+        self._name = f"everframe-{third:02x}{fourth:02x}"
         self._relay: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -68,7 +69,8 @@ class MadePath:
         Raises:
             RuntimeError: the relay did not start; ask `missing` first.
         """
-        command = [sys.executable, __file__, self._name, *map(str, self._settings)]
+        names = (self._name, self.near, self.far)
+        command = [sys.executable, __file__, *names, *map(str, self._settings)]
         self._relay = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -101,7 +103,6 @@ class MadePath:
     def _end(self) -> None:
         assert self._relay is not None
         self._relay.communicate()  # the end of its input ends it
-        subprocess.run(["ip", "netns", "delete", self._name], capture_output=True, check=False)
 
 
 class Relay:
@@ -161,20 +162,19 @@ def tun(name: str) -> int:
     return device
 
 
-def set_up(namespace: str) -> tuple[int, int]:
-    """Namespace, devices and addresses; the two descriptors, near and far."""
-    suffix = namespace[-6:]
-    near, far = f"efn{suffix}", f"eff{suffix}"
-    devices = tun(near), tun(far)
+def set_up(namespace: str, near: str, far: str) -> tuple[int, int]:
+    """Devices and addresses; the two descriptors, near and far."""
+    suffix = namespace[-4:]
+    near_device, far_device = f"efnear{suffix}", f"effar{suffix}"
+    devices = tun(near_device), tun(far_device)
     inside = f"ip netns exec {namespace} "
     for line in (
-        f"ip netns add {namespace}",
-        f"ip link set {far} netns {namespace}",
-        f"ip addr add {NEAR} peer {FAR} dev {near}",
-        f"ip link set {near} mtu {MTU} up",
+        f"ip link set {far_device} netns {namespace}",
+        f"ip addr add {near} peer {far} dev {near_device}",
+        f"ip link set {near_device} mtu {MTU} up",
         f"{inside}ip link set lo up",
-        f"{inside}ip addr add {FAR} peer {NEAR} dev {far}",
-        f"{inside}ip link set {far} mtu {MTU} up",
+        f"{inside}ip addr add {far} peer {near} dev {far_device}",
+        f"{inside}ip link set {far_device} mtu {MTU} up",
     ):
         subprocess.run(line.split(), check=True, stdin=subprocess.DEVNULL)
     return devices
@@ -183,13 +183,18 @@ def set_up(namespace: str) -> tuple[int, int]:
 def main() -> None:
     """The relay process."""
     parser = argparse.ArgumentParser(description="The relay of a made path; started by MadePath.")
-    parser.add_argument("namespace")
+    for name in ("namespace", "near", "far"):
+        parser.add_argument(name)
     for name in ("delay", "jitter", "loss", "seed"):
         parser.add_argument(name, type=float)
     args = parser.parse_args()
-    relay = Relay(set_up(args.namespace), args)
-    print(READY, flush=True)
-    relay.run()
+    subprocess.run(["ip", "netns", "add", args.namespace], check=True)
+    try:
+        relay = Relay(set_up(args.namespace, args.near, args.far), args)
+        print(READY, flush=True)
+        relay.run()
+    finally:
+        subprocess.run(["ip", "netns", "delete", args.namespace], check=True)
 
 
 if __name__ == "__main__":
