@@ -38,9 +38,9 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "a made path needs root, for a network namespace; run as root"
     try:
-        os.close(os.open(TUN, os.O_RDWR))
+        os.close(tun(f"eftry{os.getpid() % 10**6}"))
     except OSError as error:
-        return f"a made path needs {TUN} ({error.strerror}); in Docker: --device {TUN}"
+        return f"a made path needs {TUN} ({error.strerror}); in Docker: --device {TUN} --privileged"
     name = f"everframe-try-{os.getpid()}"
     done = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if done.returncode:

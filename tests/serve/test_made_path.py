@@ -14,9 +14,9 @@ from benchmarks.made_path import MadePath, missing
 from everframe.serve.models import IDENTITY
 
 SIDE, FPS = 256, 25
-BEFORE_S, LOSS_S, AFTER_S = 0.8, 2.0, 1.4
+BEFORE_S, LOSS_S, AFTER_S = 0.8, 1.7, 1.2
 LOSS = 0.03
-STANDSTILL_S = 0.8
+STANDSTILL_S = 1.2
 Far = tuple[MadePath, LiveServer]
 
 
@@ -47,12 +47,12 @@ async def played(far: Far, monkeypatch: pytest.MonkeyPatch | None = None) -> See
     return seen
 
 
-def check(seen: Seen) -> None:
+def check(seen: Seen, *, least_share: float) -> None:
     before = float(np.median(seen.between(0, BEFORE_S)))
     during = seen.between(BEFORE_S, BEFORE_S + LOSS_S)
     after = seen.between(BEFORE_S + LOSS_S + 0.5, np.inf)
     assert 40 < before < 300  # the path's own 40 ms are in it
-    assert len(during) > 0.3 * LOSS_S * FPS
+    assert len(during) > least_share * LOSS_S * FPS
     assert len(after) > 0.6 * (AFTER_S - 0.5) * FPS
     assert float(np.median(after)) < 1.3 * before + 20
     assert max(b - a for a, b in pairwise(seen.at_s)) < STANDSTILL_S
@@ -60,14 +60,14 @@ def check(seen: Seen) -> None:
 
 
 def test_a_stream_goes_on_while_packets_are_lost(far: Far) -> None:
-    check(asyncio.run(played(far)))
+    check(asyncio.run(played(far)), least_share=0.3)
     assert far[1].wrongs() == []
 
 
 def test_a_key_frame_helps_where_nothing_is_sent_again(
     far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check(asyncio.run(played(far, monkeypatch)))
+    check(asyncio.run(played(far, monkeypatch)), least_share=0.05)  # each loss: a quarter second
 
 
 def test_a_number_in_the_picture_is_read_or_refused() -> None:
