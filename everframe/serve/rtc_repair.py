@@ -121,7 +121,8 @@ class LiveJitterBuffer(JitterBuffer):
             return super()._remove_frame(sequence_number)
         frames: list[JitterFrame] = []
         while (frame := self._first()) is not None:
-            frames.append(frame)
+            if frame.data:  # packets of padding make no frame
+                frames.append(frame)
         if not frames and self._jump():
             return self._remove_frame(sequence_number)
         return FrameRun(frames) if frames else None

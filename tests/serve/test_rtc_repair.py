@@ -64,6 +64,15 @@ def test_a_frame_without_a_marker_ends_with_the_next() -> None:
     assert datas(buffer.add(packet(1, 18))[1]) == [b"\0"]
 
 
+def test_padding_is_no_frame() -> None:
+    buffer = LiveJitterBuffer(capacity=16, is_video=True)
+    assert datas(buffer.add(whole(0))[1]) == [b"\0"]
+    padding = packet(1, 0)
+    padding._data = b""  # type: ignore[attr-defined]
+    assert buffer.add(padding) == (False, None)
+    assert datas(buffer.add(whole(2))[1]) == [b"\2"]
+
+
 def test_a_repaired_gap_lets_all_frames_behind_it_out_at_once() -> None:
     buffer = LiveJitterBuffer(capacity=16, is_video=True)
     buffer.add(whole(65534))
