@@ -1,22 +1,25 @@
-"""How old is a live picture? The transport alone, and the page in a real browser.
+"""How old is a live picture? The transport alone, over a made path, the page, an hour.
 
-    python benchmarks/live.py transport --seconds 30
-    python benchmarks/live.py page --seconds 300 --model pocket --size 256x256
+    python -m benchmarks.live transport --seconds 30
+    python -m benchmarks.live wan --seconds 60     (as root: a network namespace)
+    python -m benchmarks.live page --seconds 300 --model pocket --size 256x256
+    python -m benchmarks.live hour --minutes 60 --plot docs/images/live_hour.png
 
-`transport`: a Python client and the identity engine, 512x512 noise-like frames over loopback,
-capture to decoded picture. `page`: headless Chromium with a 640x480 webcam file at 25 frames a
-second, capture to display as the page's meter says, read once a second (p50 and p95 of 200
-frames). Client, browser and server share the machine. Prints a table and, last, one JSON line.
+`transport`: a client in Python and the identity engine, 512x512 frames with noise over loopback,
+capture to decoded picture, by WebRTC and WebSocket. `wan`: the same over 40 ms round trip, jitter
+and loss. `page`: headless Chromium with a 640x480 webcam file at 25 frames a second, capture to
+display as the page's meter says, read once a second (p50 and p95 of 200 frames). `hour`: two
+sessions side by side. Client, browser and server share the machine. Prints a table and, last, one
+JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
-import platform
 import shutil
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -27,10 +30,11 @@ import av
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-import everframe
-from everframe.runtime.bench import moving_frame
+from benchmarks.live_hour import hour, plot
+from benchmarks.live_transport import PATH, loopback, made_path
+from everframe.runtime.bench import commit, hardware
 from everframe.serve.host import Limits
-from everframe.serve.models import IDENTITY, Models
+from everframe.serve.models import Models
 from everframe.serve.server import Address, Server
 from everframe.stream.resize import Size, parse_size
 
@@ -50,55 +54,10 @@ ARGUMENTS = (
 )
 
 
-def percentiles(values: list[float]) -> dict[str, float]:
-    """p50, p95 and p99, rounded to 0.1."""
-    p50, p95, p99 = np.percentile(np.array(values), [50, 95, 99])
-    return {"p50": round(p50, 1), "p95": round(p95, 1), "p99": round(p99, 1)}
-
-
 def resident_mb() -> float:
     """Memory of this process, MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def transport(args: argparse.Namespace) -> dict[str, Any]:
-    """Capture to decoded picture through the server without a model, ms."""
-    size = Size(512, 512)
-    server = Server(Models("pocket", IDENTITY), Address(port=0), Limits(), size)
-    server.start()
-    rng = np.random.default_rng(0)
-    noise = rng.integers(-12, 13, (512, 512, 3))
-    frames = [
-        np.clip(moving_frame(n, 512, 512) + noise, 0, 255).astype(np.uint8) for n in range(25)
-    ]
-    rows: dict[str, Any] = {}
-
-    async def play(codec: str) -> list[float]:
-        ages: list[float] = []
-        async with everframe.connect(server.url, prompt="pencil sketch", codec=codec) as live:
-
-            async def look() -> None:
-                while True:
-                    ages.append((await live.next()).age_ms)
-
-            looker = asyncio.create_task(look())
-            end = time.monotonic() + args.seconds
-            due = time.monotonic()
-            number = 0
-            while due < end:
-                live.send(frames[number % len(frames)])
-                number += 1
-                due += 1 / FPS
-                await asyncio.sleep(max(0, due - time.monotonic()))
-            looker.cancel()
-        return ages[FPS:]
-
-    for codec in ("jpeg", "raw"):
-        ages = asyncio.run(play(codec))
-        rows[f"websocket, {codec}"] = {**percentiles(ages), "frames": len(ages)}
-    server.stop()
-    return rows
 
 
 def camera_file(path: Path) -> None:
@@ -165,20 +124,36 @@ def page(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure the age of live pictures.")
-    parser.add_argument("what", choices=("transport", "page"))
+    parser.add_argument("what", choices=("transport", "wan", "page", "hour"))
     parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--size", type=parse_size, default=Size(288, 224))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--plot", type=Path, help="of the hour, PNG")
     args = parser.parse_args()
-    rows = transport(args) if args.what == "transport" else page(args)
+    about: dict[str, Any] = {}
+    match args.what:
+        case "transport":
+            rows = loopback(args.seconds)
+        case "wan":
+            rows = made_path(args.seconds)
+            about = {"path": PATH}
+        case "page":
+            rows = page(args)
+        case _:
+            about, rows = hour(args.minutes, args.model, args.engine)
+            if args.plot:
+                plot(rows, args.plot)
     for name, row in rows.items():
-        print(f"{name:32}", "  ".join(f"{k} {v}" for k, v in row.items()))
+        print(f"{name:28}", "  ".join(f"{k} {v}" for k, v in row.items()))
     report = {
-        "command": f"python benchmarks/live.py {args.what} --seconds {args.seconds}",
+        "command": " ".join(("python -m benchmarks.live", *sys.argv[1:])),
+        "commit": commit(Path(__file__).parent),
         "date": datetime.now(tz=UTC).date().isoformat(),
-        "hardware": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}",
+        "hardware": hardware(),
+        **about,
         "rows": rows,
     }
     if args.out:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from aiortc import (
     MediaStreamTrack,
+    RTCConfiguration,
     RTCDataChannel,
     RTCPeerConnection,
     RTCSessionDescription,
@@ -33,6 +34,8 @@ Role = Literal["call", "whip", "whep"]
 CLOCK = 90_000
 SDP_BYTES = 64_000
 STATS_S = 1.0
+ALONE = RTCConfiguration(iceServers=[])
+"""Without this aiortc asks a STUN server of Google's; nothing shall leave the machine."""
 
 
 class PictureTrack(MediaStreamTrack):
@@ -97,7 +100,7 @@ class Peer:
     role: Role
     seat: Seat
     id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
-    connection: RTCPeerConnection = field(default_factory=RTCPeerConnection)
+    connection: RTCPeerConnection = field(default_factory=lambda: RTCPeerConnection(ALONE))
     _track: PictureTrack | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _closed: bool = False
@@ -137,10 +140,13 @@ class Peer:
             task.cancel()
         if self._track is not None:
             self.seat.detach(self._track)
-        await self.connection.close()
         if self.role != "whep":
             self.house.host.close(self.seat, "its WebRTC connection ended")
             self.house.vacate("ended")
+        try:
+            await self.connection.close()
+        except Exception as error:  # aiortc fails to close what a bad offer left half made
+            log.warning("a WebRTC connection was not closed in order: %s", error)
 
     async def _watch(self) -> None:
         if self.connection.connectionState in ("failed", "closed"):

@@ -1,13 +1,15 @@
-"""aiortc, tuned for live pictures: frames end at the marker bit, x264 is ultrafast, more bits.
+"""aiortc, tuned for live pictures: frames end at the marker bit, encoders are fast, bits by size.
 
 aiortc 1.16 calls a frame complete only when a packet of the next one arrives, which costs a whole
-frame of delay, and runs x264 at its default preset, half of a frame's time at 512x512. Both are
-replaced here, once, when the first connection is made. Nothing else of aiortc is touched.
+frame of delay, and runs x264 at its default preset, half of a frame's time at 512x512. Its bit rate
+knows no size of picture. These are replaced here, and with them what it does about loss
+(`rtc_repair`), once, when the first connection is made. Nothing else of aiortc is touched.
 """
 
 from __future__ import annotations
 
 import fractions
+import os
 from collections.abc import Iterator
 
 import av
@@ -15,55 +17,112 @@ from aiortc import codecs, rtcrtpreceiver, rtcrtpsender
 from aiortc.codecs import h264, vpx
 from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
-from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av import VideoFrame
+from av.frame import Frame
+
+from everframe.serve.rtc_repair import LiveJitterBuffer, LostPackets, live_decoder
 
 START_BITRATE, MAX_BITRATE = 2_500_000, 8_000_000
+LEAST_BITRATE, BITS_PER_PIXEL = 1_000_000, 1 / 3
 RATE_CHANGE = 0.1
 """Share by which the wanted bit rate must move before the encoder is opened anew."""
 X264 = {"preset": "ultrafast", "tune": "zerolatency", "level": "31"}
+VP8 = {
+    "deadline": "realtime",
+    "cpu-used": "-12",
+    "lag-in-frames": "0",
+    "static-thresh": "1",
+    "overshoot-pct": "15",
+    "undershoot-pct": "100",
+}
+VP8_QUANTISERS = 2, 56
+KEY_FRAMES_APART = 3000
+"""Of VP8: key frames come when they are asked for."""
 FPS = 30
+HISTORY = 1024
+"""Packets that can be sent again: with aiortc's 128 a key frame pushes out what was lost before."""
 
 
-class MarkerJitterBuffer(JitterBuffer):
-    """Hands a video frame out with its last packet (RFC 6184, section 5.1: the marker bit)."""
+def needed_bitrate(frame: VideoFrame) -> int:
+    """Bits per second beyond which a picture of this size gains little; each packet more is one
+    more that can be lost.
+    """
+    wanted = int(BITS_PER_PIXEL * frame.width * frame.height * FPS)
+    return max(LEAST_BITRATE, min(wanted, MAX_BITRATE))
 
-    def _remove_frame(self, sequence_number: int) -> JitterFrame | None:
-        if not self._is_video or self._prefetch or self._origin is None:
-            return super()._remove_frame(sequence_number)
-        parts: list[bytes] = []
-        timestamp: int | None = None
-        for count in range(self.capacity):
-            packet = self._packets[(self._origin + count) % self.capacity]
-            if packet is None:
-                return None
-            if timestamp is not None and packet.timestamp != timestamp:
-                return super()._remove_frame(sequence_number)  # its marker was never set
-            timestamp = packet.timestamp
-            parts.append(packet._data)  # type: ignore[attr-defined]
-            if packet.marker:
-                self.remove(count + 1)
-                return JitterFrame(data=b"".join(parts), timestamp=timestamp)
-        return None
+
+def is_outdated(codec: av.VideoCodecContext | None, frame: VideoFrame, bitrate: int) -> bool:
+    """Whether an encoder must be opened anew: none there, another size, or another bit rate."""
+    if codec is None or not codec.bit_rate:
+        return True
+    moved = abs(bitrate - codec.bit_rate) / codec.bit_rate > RATE_CHANGE
+    return moved or (frame.width, frame.height) != (codec.width, codec.height)
+
+
+class FastVp8Encoder(Vp8Encoder):
+    """libvpx at its fastest, and without its filter against noise, which costs sharpness too."""
+
+    def __init__(self) -> None:
+        """Not yet open."""
+        super().__init__()
+        self._ceiling = MAX_BITRATE
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second: what the receiver allows, and no more than the picture needs."""
+        return min(super().target_bitrate, self._ceiling)
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        Vp8Encoder.target_bitrate.__set__(self, bitrate)
+
+    def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
+        """Packets of a picture, and its time."""
+        assert isinstance(frame, VideoFrame)
+        self._ceiling = needed_bitrate(frame)
+        if is_outdated(self.codec, frame, self.target_bitrate):
+            self.codec = self._opened(frame)
+        return super().encode(frame, force_keyframe)
+
+    def _opened(self, frame: VideoFrame) -> av.VideoCodecContext:
+        codec = av.CodecContext.create("libvpx", "w")
+        assert isinstance(codec, av.VideoCodecContext)
+        codec.width, codec.height = frame.width, frame.height
+        codec.bit_rate = self.target_bitrate
+        codec.pix_fmt = "yuv420p"
+        codec.gop_size = KEY_FRAMES_APART
+        codec.qmin, codec.qmax = VP8_QUANTISERS
+        rate = str(self.target_bitrate)  # the same three times: a constant rate
+        codec.options = VP8 | {"minrate": rate, "maxrate": rate, "bufsize": rate}
+        codec.thread_count = vpx.number_of_threads(frame.width * frame.height, os.cpu_count() or 1)
+        return codec
 
 
 class FastH264Encoder(H264Encoder):
-    """x264 at its fastest preset."""
+    """x264 at its fastest preset, with no more bits than the picture needs."""
+
+    def __init__(self) -> None:
+        """Not yet open."""
+        super().__init__()
+        self._ceiling = MAX_BITRATE
+
+    @property
+    def target_bitrate(self) -> int:
+        """Bits per second: what the receiver allows, and no more than the picture needs."""
+        return min(super().target_bitrate, self._ceiling)
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        H264Encoder.target_bitrate.__set__(self, bitrate)
 
     def _encode_frame(self, frame: VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
-        codec = self.codec
-        if codec is None or not codec.bit_rate or self._outdated(frame):
+        self._ceiling = needed_bitrate(frame)
+        if is_outdated(self.codec, frame, self.target_bitrate):
             self.buffer_data, self.buffer_pts = b"", None
             self.codec = self._opened(frame)
         yield from super()._encode_frame(frame, force_keyframe)
-
-    def _outdated(self, frame: VideoFrame) -> bool:
-        codec = self.codec
-        assert codec is not None
-        assert codec.bit_rate
-        moved = abs(self.target_bitrate - codec.bit_rate) / codec.bit_rate > RATE_CHANGE
-        return moved or (frame.width, frame.height) != (codec.width, codec.height)
 
     def _opened(self, frame: VideoFrame) -> av.VideoCodecContext:
         codec = av.CodecContext.create("libx264", "w")
@@ -79,15 +138,18 @@ class FastH264Encoder(H264Encoder):
 
 
 def fast_encoder(codec: RTCRtpCodecParameters) -> Encoder:
-    """aiortc's encoder of a codec, or ours for H.264."""
-    if codec.mimeType.lower() == "video/h264":
-        return FastH264Encoder()
-    return codecs.get_encoder(codec)
+    """aiortc's encoder of a codec, or ours for video."""
+    ours: dict[str, type[Encoder]] = {"video/h264": FastH264Encoder, "video/vp8": FastVp8Encoder}
+    make = ours.get(codec.mimeType.lower())
+    return make() if make is not None else codecs.get_encoder(codec)
 
 
 def install() -> None:
     """Put the tuned parts in place; doing it again changes nothing."""
-    rtcrtpreceiver.JitterBuffer = MarkerJitterBuffer  # type: ignore[misc]
+    rtcrtpreceiver.JitterBuffer = LiveJitterBuffer  # type: ignore[misc]
+    rtcrtpreceiver.NackGenerator = LostPackets  # type: ignore[misc,assignment]
+    rtcrtpreceiver.get_decoder = live_decoder  # pyright: ignore[reportPrivateImportUsage]
+    rtcrtpsender.RTP_HISTORY_SIZE = HISTORY  # pyright: ignore[reportPrivateImportUsage]
     rtcrtpsender.get_encoder = fast_encoder  # pyright: ignore[reportPrivateImportUsage]
     h264.DEFAULT_BITRATE = vpx.DEFAULT_BITRATE = START_BITRATE
     h264.MAX_BITRATE = vpx.MAX_BITRATE = MAX_BITRATE

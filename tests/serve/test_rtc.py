@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from aiortc import (
     MediaStreamTrack,
+    RTCIceGatherer,
     RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RtpPacket
 from av import VideoFrame
 
 from everframe.serve.models import IDENTITY, Models
-from everframe.serve.rtc_fast import MarkerJitterBuffer, with_start_bitrate
+from everframe.serve.rtc import ALONE
+from everframe.serve.rtc_fast import with_start_bitrate
 from everframe.serve.server import Server
 from tests.serve.conftest import HEIGHT, WIDTH, Start
 
@@ -96,7 +96,7 @@ def test_a_call_brings_the_pictures_back(start: Start, model: Path, codec: str) 
     server = identity(start, model)
 
     async def play() -> tuple[float, float, list[dict[str, Any]]]:
-        peer, colours = RTCPeerConnection(), Colours()
+        peer, colours = RTCPeerConnection(ALONE), Colours()
         came: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
         peer.on("track", came.set_result)
         peer.addTrack(colours)
@@ -139,7 +139,7 @@ def test_whip_in_and_whep_out(start: Start, model: Path) -> None:
     server = identity(start, model)
 
     async def play() -> float:
-        sender, player = RTCPeerConnection(), RTCPeerConnection()
+        sender, player = RTCPeerConnection(ALONE), RTCPeerConnection(ALONE)
         sender.addTrack(Colours(150))
         offer = await offered(sender)
         first = offer.index("a=group")
@@ -170,6 +170,26 @@ def test_whip_in_and_whep_out(start: Start, model: Path) -> None:
     assert abs(asyncio.run(play()) - 150) < 6
 
 
+def test_no_server_elsewhere_is_asked(
+    start: Start, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        pytest.fail("a STUN server was looked for")
+
+    monkeypatch.setattr(RTCIceGatherer, "getDefaultIceServers", fail)
+
+    async def play() -> int:
+        peer = RTCPeerConnection(ALONE)
+        peer.addTrack(Colours())
+        body = (await offered(peer)).encode()
+        url = identity(start, model).url + "/whip"
+        status, *_ = await asyncio.to_thread(post, url, body, "application/sdp")
+        await peer.close()
+        return status
+
+    assert asyncio.run(play()) == 201
+
+
 def test_what_is_no_offer_is_refused(start: Start, model: Path) -> None:
     url = identity(start, model).url
     assert post(url + "/whip", b"v=0", "text/plain")[0] == 415
@@ -178,33 +198,6 @@ def test_what_is_no_offer_is_refused(start: Start, model: Path) -> None:
     assert post(url + "/whip", b"x" * 100_000, "application/sdp")[0] == 400
     status, why, _ = post(url + "/api/webrtc", b"{}", "application/json")
     assert (status, b"sdp" in why) == (422, True)
-
-
-def packet(number: int, time: int, *, last: bool) -> RtpPacket:
-    made = RtpPacket(sequence_number=number, timestamp=time, marker=int(last))
-    made._data = bytes([number])  # type: ignore[attr-defined]
-    return made
-
-
-def test_a_frame_ends_at_its_marker() -> None:
-    buffer = MarkerJitterBuffer(capacity=16, is_video=True)
-    out: list[JitterFrame | None] = []
-    for number, time, last in [(0, 9, False), (1, 9, True), (3, 18, True), (2, 18, False)]:
-        out.append(buffer.add(packet(number, time, last=last))[1])
-    assert [f and (f.timestamp, f.data) for f in out] == [
-        None,
-        (9, bytes([0, 1])),
-        None,
-        (18, bytes([2, 3])),
-    ]
-
-
-def test_a_frame_without_a_marker_ends_with_the_next() -> None:
-    buffer = MarkerJitterBuffer(capacity=16, is_video=True)
-    assert buffer.add(packet(0, 9, last=False))[1] is None
-    done = buffer.add(packet(1, 18, last=False))[1]
-    assert done is not None
-    assert done.data == bytes([0])
 
 
 def test_the_answer_asks_for_a_full_picture_from_the_start() -> None:
