@@ -24,6 +24,7 @@ TORCH_FILES = (
     "everframe/runtime/megakernel/triton_*.py",
     "everframe/data/*.py",
     "everframe/train/*.py",
+    "everframe/compress/*.py",
     "everframe/recipes/*.py",
     "everframe/evaluate/*.py",
 )
