@@ -165,8 +165,9 @@ def interpolate(sizes: Sequence[int], costs: Sequence[float], size: int, what: s
 
 
 def flop_table(spec: Spec, height: int, width: int, *, like: CostTable) -> CostTable:
-    """The control to a measured table: the same entries, proportional to the operations of a traced
-    step, in such units that the whole of `spec` costs what `like` says.
+    """The control to a measured table: blocks cost in proportion to their operations, counted on
+    a traced step, in such units that all blocks of `spec` together cost what `like` says; what is
+    not in blocks costs the same.
 
     Raises:
         UserError: the size is no multiple of the patch.
@@ -174,27 +175,25 @@ def flop_table(spec: Spec, height: int, width: int, *, like: CostTable) -> CostT
     rows, cols = spec.grid(height, width)
     keep = BlockSpec(heads=1, ffn=1, history_frames=spec.window)
 
-    def counted(*blocks: BlockSpec) -> float:
-        return float(step_flops(replace(spec, blocks=(keep, *blocks)), height, width))
+    def counted(block: BlockSpec) -> float:
+        pair, alone = replace(spec, blocks=(keep, block)), replace(spec, blocks=(keep,))
+        return float(step_flops(pair, height, width) - step_flops(alone, height, width))
 
-    base = counted()
     table = replace(
         like,
         tokens=rows * cols,
         size=(height, width),
-        fixed_ms=float(step_flops(spec, height, width))
-        - sum(counted(block) - base for block in spec.blocks),
+        fixed_ms=0.0,
         attention_ms={
-            frames: tuple(
-                counted(BlockSpec(heads=heads, ffn=0, history_frames=frames)) - base
-                if heads
-                else 0.0
-                for heads in like.heads
+            a: (
+                0.0,
+                *(counted(BlockSpec(heads=h, ffn=0, history_frames=a)) for h in like.heads[1:]),
             )
-            for frames in like.attention_ms
+            for a in like.attention_ms
         },
-        ffn_ms=tuple(counted(BlockSpec(heads=0, ffn=x)) - base if x else 0.0 for x in like.ffn),
+        ffn_ms=(0.0, *(counted(BlockSpec(heads=0, ffn=x)) for x in like.ffn[1:])),
         engine="operations",
         about={"like": like.engine},
     )
-    return table.scaled(like.total(spec) / table.total(spec))
+    unit = (like.total(spec) - like.fixed_ms) / table.total(spec)
+    return replace(table.scaled(unit), fixed_ms=like.fixed_ms)

@@ -24,7 +24,7 @@ EPILOG = """examples:
   everframe bench blocks --model pocket --engine openvino --json cost.json     measure once
   everframe prune pocket --budget-ms 8 --cost cost.json -o runs/small footage=DIR
   everframe prune pocket --budget-ms 8 --cost cost.json -o runs/try --recover 0 --candidates 1
-  everframe train pocket init=runs/small ...                                  not yet: see the docs
+  everframe train pocket preset=runs/small init=runs/small --out runs/on     train it on
 
 controls (docs/compression.md): --scores magnitude|random, --cost-kind flops, --only depth|width
 """

@@ -23,7 +23,7 @@ from everframe.arch.spec import Spec
 from everframe.arch.torch_net import Net
 from everframe.arch.weights import parameter_count
 from everframe.compress.importance import BlockScores, Mix, calibration, measure, values
-from everframe.compress.select import Kept, Only, choose, shape_of
+from everframe.compress.select import BlockValue, Kept, Only, choose, shape_of
 from everframe.compress.slim import slim
 from everframe.core.errors import UserError
 from everframe.core.rng import numpy_rng, stream_seed
@@ -101,8 +101,17 @@ class Outcome:
 
 
 def fits(spec: Spec, table: CostTable, plan: PrunePlan) -> bool:
-    """Whether the network is within the budget as it is, so that there is nothing to prune."""
-    return costs_of(spec, table, plan).total(spec) <= plan.budget_ms
+    """Whether the network is within the budget as it is, so that there is nothing to prune.
+
+    Raises:
+        UserError: the table does not fit the model, or the budget is below the smallest network.
+    """
+    costs = costs_of(spec, table, plan)
+    if costs.total(spec) <= plan.budget_ms:
+        return True
+    worthless = [BlockValue(heads=np.zeros(b.heads), ffn=np.zeros(b.ffn)) for b in spec.blocks]
+    choose(spec, worthless, costs, plan.budget_ms, plan.only)
+    return False
 
 
 def costs_of(spec: Spec, table: CostTable, plan: PrunePlan) -> CostTable:
@@ -161,11 +170,10 @@ def prune(bundle: Bundle, table: CostTable, plan: PrunePlan, run: Run) -> Bundle
     Raises:
         UserError: the table does not fit the model, or the budget is below the smallest network.
     """
-    spec, costs = bundle.spec, costs_of(bundle.spec, table, plan)
-    if costs.total(spec) <= plan.budget_ms:
+    spec = bundle.spec
+    if fits(spec, table, plan):
         return bundle
-    blank = [_blank(heads=b.heads, ffn=b.ffn) for b in spec.blocks]
-    choose(spec, values(spec, blank, "random"), costs, plan.budget_ms, plan.only)  # fail at once
+    costs = costs_of(spec, table, plan)
     net = _net(spec, bundle.weights, run.world)
     run.tell("own rollouts for calibration")
     streams = min(plan.clips, STREAMS)
@@ -201,20 +209,6 @@ def prune(bundle: Bundle, table: CostTable, plan: PrunePlan, run: Run) -> Bundle
         weights=best.weights,
         looks=bundle.looks,
         meta={**bundle.meta, "pruned": how},
-    )
-
-
-def _blank(*, heads: int, ffn: int) -> BlockScores:
-    h, f = np.zeros(heads), np.zeros(ffn)
-    return BlockScores(
-        taylor_heads=h,
-        taylor_ffn=f,
-        activation_heads=h,
-        activation_ffn=f,
-        magnitude_heads=h,
-        magnitude_ffn=f,
-        lost_attention=0.0,
-        lost_ffn=0.0,
     )
 
 

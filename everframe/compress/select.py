@@ -21,9 +21,10 @@ from everframe.core.errors import UserError
 Array = NDArray[np.float64]
 Only = Literal["both", "depth", "width"]
 ONLY: tuple[Only, ...] = get_args(Only)
-BINS = 20_000
-"""Parts of the budget: costs are rounded up to one of them, so that a sum never exceeds it."""
-IMPOSSIBLE = -np.inf
+FRONT = 20_000
+"""Undominated choices that are followed. Where there are more, which takes some ten blocks, one is
+kept in each of so many equal parts of the budget.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,8 @@ def choose(
     budget_ms: float,
     only: Only = "both",
 ) -> tuple[Kept, ...]:
-    """Keep what is worth most within the budget (equation 21).
+    """Keep what is worth most within the budget (equation 21): exact for networks of a few blocks,
+    and never above the budget (`FRONT`).
 
     A network with history keeps at least one block that sees it.
 
@@ -120,7 +122,7 @@ def choose(
             f"a budget of {budget_ms:g} ms is below the smallest network, {least_ms:.3f} ms "
             f"({table.fixed_ms:.3f} ms of it is not in blocks); give --budget-ms at least that"
         )
-    chosen = _solve(options, budget_ms - table.fixed_ms) or least
+    chosen = _solve(options, table.fixed_ms, budget_ms) or least
     return tuple(
         Kept(heads=best(value.heads, option.heads), ffn=best(value.ffn, option.ffn))
         for value, option in zip(values, chosen, strict=True)
@@ -153,7 +155,20 @@ def _options(
                     remembers=bool(h and block.history_frames) if spec.window else not gone,
                 )
             )
-    return found
+    return _undominated(found)
+
+
+def _undominated(options: Sequence[Option]) -> list[Option]:
+    """Without options that another one beats for the same cost or less."""
+    kept: list[Option] = []
+    for remembers in (False, True):
+        top = -1.0
+        same = [option for option in options if option.remembers == remembers]
+        for option in sorted(same, key=lambda o: (o.cost_ms, -o.value)):
+            if option.value > top:
+                kept.append(option)
+                top = option.value
+    return kept
 
 
 def _smallest(options: Sequence[Sequence[Option]]) -> list[Option]:
@@ -175,42 +190,69 @@ def _smallest(options: Sequence[Sequence[Option]]) -> list[Option]:
     return [one if i == place else option for i, option in enumerate(cheapest)]
 
 
-def _solve(options: Sequence[Sequence[Option]], room_ms: float) -> list[Option] | None:
-    """Multiple-choice knapsack: one option per block. None: nothing fits after rounding.
-
-    `worth[r, b]` is the greatest value of the blocks so far at a cost of at most b bins; r: whether
-    one of them remembers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Front:
+    """Undominated choices for the blocks so far, by rising cost and worth. option: of the last
+    block; parent: place in the front before; remembered: which of the two fronts before that was.
     """
-    unit = room_ms / BINS
-    worth = np.full((2, BINS + 1), IMPOSSIBLE)
-    worth[0] = 0.0
-    taken: list[NDArray[np.int16]] = []
-    before: list[NDArray[np.int8]] = []
-    bins = [[int(np.ceil(o.cost_ms / unit - 1e-9)) for o in block] for block in options]
-    for block, costs in zip(options, bins, strict=True):
-        new = np.full_like(worth, IMPOSSIBLE)
-        pick = np.full(worth.shape, -1, np.int16)
-        origin = np.zeros(worth.shape, np.int8)
-        for number, (option, cost) in enumerate(zip(block, costs, strict=True)):
-            if cost > BINS:
-                continue
+
+    cost_ms: Array
+    worth: Array
+    option: NDArray[np.intp]
+    parent: NDArray[np.intp]
+    remembered: NDArray[np.intp]
+
+    @staticmethod
+    def of(columns: NDArray[np.float64], bin_ms: float) -> _Front:
+        """Keep what no other choice beats at the same cost or less; `columns` [5, n]."""
+        order = np.lexsort((-columns[1], columns[0]))
+        columns = columns[:, order]
+        if columns.shape[1]:
+            so_far = np.maximum.accumulate(columns[1])
+            columns = columns[:, np.concatenate([[True], columns[1, 1:] > so_far[:-1]])]
+        if columns.shape[1] > FRONT:  # the last of a bin has the greatest worth
+            bins = np.floor(columns[0] / bin_ms)
+            columns = columns[:, np.concatenate([bins[1:] != bins[:-1], [True]])]
+        option, parent, remembered = columns[2:].astype(np.intp)
+        return _Front(
+            cost_ms=columns[0],
+            worth=columns[1],
+            option=option,
+            parent=parent,
+            remembered=remembered,
+        )
+
+
+def _solve(
+    options: Sequence[Sequence[Option]], fixed_ms: float, budget_ms: float
+) -> list[Option] | None:
+    """Multiple-choice knapsack, block by block: one option each. None: nothing fits.
+
+    Two fronts are kept: networks that remember nothing yet, and those that do.
+    """
+    rest_ms = [min(o.cost_ms for o in block) for block in options]
+    none = np.zeros((5, 0))
+    fronts = [[_Front.of(np.zeros((5, 1)), 1.0), _Front.of(none, 1.0)]]
+    bin_ms = max(budget_ms - fixed_ms, 1e-9) / FRONT
+    for index, block in enumerate(options):
+        left_ms = sum(rest_ms[index + 1 :]) * (1 - 1e-9)
+        grown: list[list[NDArray[np.float64]]] = [[none], [none]]
+        for number, option in enumerate(block):
             for state in (0, 1):
-                after = state | int(option.remembers)
-                candidate = worth[state, : BINS + 1 - cost] + option.value
-                better = candidate > new[after, cost:]
-                new[after, cost:][better] = candidate[better]
-                pick[after, cost:][better] = number
-                origin[after, cost:][better] = state
-        worth = new
-        taken.append(pick)
-        before.append(origin)
-    if worth[1].max() == IMPOSSIBLE:
+                front = fronts[-1][state]
+                cost = front.cost_ms + option.cost_ms
+                fits = np.flatnonzero(fixed_ms + cost + left_ms <= budget_ms)
+                columns = np.zeros((5, len(fits)))
+                columns[0], columns[1] = cost[fits], front.worth[fits] + option.value
+                columns[2], columns[3], columns[4] = number, fits, state
+                grown[state | int(option.remembers)].append(columns)
+        fronts.append([_Front.of(np.concatenate(parts, 1), bin_ms) for parts in grown])
+    if not len(fronts[-1][1].worth):
         return None
-    state, place = 1, int(np.argmax(worth[1]))
+    state, place = 1, len(fronts[-1][1].worth) - 1
     chosen: list[Option] = []
     for index in reversed(range(len(options))):
-        number = int(taken[index][state, place])
-        chosen.append(options[index][number])
-        state = int(before[index][state, place])
-        place -= bins[index][number]
+        front = fronts[index + 1][state]
+        chosen.append(options[index][front.option[place]])
+        state, place = int(front.remembered[place]), int(front.parent[place])
     return chosen[::-1]

@@ -55,7 +55,7 @@ def run_pruning(
         tell=lambda line: print(line, flush=True),
     )
     pruned = prune(bundle, table, plan, run)
-    how: dict[str, Any] = {"from": name, **pruned.meta["pruned"]}
+    how: dict[str, Any] = {"from": Path(name).name, **pruned.meta["pruned"]}
     pruned = replace(pruned, card=_card(name, how), meta={**pruned.meta, "pruned": how})
     pruned.save_pretrained(folder, quantise=False)
     (folder / REPORT_FILE).write_text(json.dumps(how, indent=1) + "\n", encoding="utf-8")
