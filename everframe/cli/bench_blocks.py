@@ -19,6 +19,8 @@ from everframe.runtime.bench_blocks import BlockBench, measure_blocks
 from everframe.runtime.engine import OPENERS, PRECISIONS
 from everframe.stream.resize import parse_size
 
+AGREEMENT = 0.15
+"""Relative difference of a check above which the table is not to be trusted."""
 STEPS = (8, 256)
 """Smallest and largest distance between two widths."""
 
@@ -92,6 +94,12 @@ def describe(table: CostTable) -> str:
         lines.append(
             f"  whole network {shape}: the table says {check['table_ms']:.3f}, "
             f"measured {check['measured_ms']:.3f}"
+        )
+    worst = max((abs(x["table_ms"] / x["measured_ms"] - 1) for x in checks), default=0.0)
+    if worst > AGREEMENT:
+        lines.append(
+            f"  warning: the table is {worst:.0%} off where it was checked; close other programs "
+            "and measure again with more --frames"
         )
     return "\n".join(lines)
 

@@ -7,7 +7,7 @@ import pytest
 from everframe.arch.bundle import Bundle
 from everframe.arch.cost import CostTable
 from everframe.cli.main import main
-from everframe.runtime.bench_blocks import check_networks
+from everframe.runtime.bench_blocks import check_networks, rising
 from tests.nets import HALVES, TINY
 
 
@@ -30,7 +30,16 @@ def test_the_command_writes_a_table_that_pruning_can_read(
     assert whole["table_ms"] == pytest.approx(table.total(spec), abs=1e-3)
     assert len(narrow["blocks"]) == 2
     assert len(short["blocks"]) == 1
+    assert len(table.about["measured"]) == 2 * 2 + 3
+    for row in (*table.attention_ms.values(), table.ffn_ms):
+        assert list(row) == sorted(row)
     assert "give it to everframe prune" in capsys.readouterr().out
+
+
+def test_costs_rise_and_steps_stay() -> None:
+    assert rising([1.0, 1.0, 4.0, 4.0, 4.5]) == [1.0, 1.0, 4.0, 4.0, 4.5]
+    assert rising([2.0, 1.0, 6.0, 3.0, 3.0]) == [1.5, 1.5, 4.0, 4.0, 4.0]
+    assert rising([]) == []
 
 
 def test_the_checks_are_valid_networks() -> None:
