@@ -62,7 +62,7 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
         (UNEVEN, 1, SPLIT),
         (TINY, 1, RAGGED),
     ],
-    ids=["tiny", "uneven, two steps", "head 128", "split", "keys beyond the rows"],
+    ids=["tiny", "uneven, two steps", "halves", "head 128", "split", "keys beyond the rows"],
 )
 def test_the_kernel_makes_the_frames_of_eager_torch(
     spec: Spec, steps: int, tiles: Tiles | None
