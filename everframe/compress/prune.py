@@ -260,11 +260,14 @@ def _recovered(
 
 
 def _trained(net: Net, name: str, plan: PrunePlan, run: Run) -> Weights:
-    """Averaged weights after the recovery, which is the recipe at a lower rate."""
+    """Averaged weights after the recovery: the recipe at its main size and a lower rate."""
+    torch.compiler.reset()  # else the graphs of all candidates count against one limit
     config = replace(
         run.config,
         steps=plan.recover,
         seconds=0.0,
+        other_sizes=(),
+        rare_sizes=(),
         image_share=0.0,
         own_start=0.0,
         warmup=max(1, min(run.config.warmup, plan.recover // 10)),

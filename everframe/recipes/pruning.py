@@ -45,7 +45,8 @@ def run_pruning(
     torch.set_float32_matmul_precision("high")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(to_json(config), encoding="utf-8")
-    sources = build_sources(config, world.device, TextEncoder.load())
+    still = replace(config, refresh_every=0)  # the same worlds for every candidate
+    sources = build_sources(still, world.device, TextEncoder.load())
     run = Run(
         config=config,
         draw=sources.mixture.draw,

@@ -22,6 +22,7 @@ from everframe.arch.bundle import Bundle
 from everframe.arch.cost import CostTable
 from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.weights import weight_table
+from everframe.core.errors import UserError
 from everframe.core.rng import numpy_rng
 from everframe.runtime.bench import Lane, commit, hardware, open_lane
 from everframe.runtime.engine import open_engine
@@ -63,7 +64,8 @@ def measure_blocks(
         tell: gets a line about what is going on.
 
     Raises:
-        UserError: unknown engine, missing package, impossible size.
+        UserError: unknown engine, missing package, impossible size, or an engine that falls back
+            to another one for some shapes.
     """
     spec = bundle.spec
     grid = spec.grid(bench.height, bench.width)
@@ -147,6 +149,7 @@ class _Timed:
         self._bundle, self._bench, self._tell = bundle, bench, tell
         self._weights = dict(bundle.weights)
         self.base = self._open(bundle.spec)
+        self._name = self.base.engine.name
 
     def extra_ms(self, networks: Sequence[Spec]) -> list[float]:
         """Time of each network beyond that of the model (negative for smaller ones), ms."""
@@ -154,7 +157,14 @@ class _Timed:
         for first in range(0, len(networks), GROUP):
             group = networks[first : first + GROUP]
             self._tell(f"shapes {first + 1} to {first + len(group)} of {len(networks)}")
-            extra += self._group([self._open(network) for network in group])
+            lanes = [self._open(network) for network in group]
+            other = {lane.engine.name for lane in lanes} - {self._name}
+            if other:  # an engine that fell back for some shapes would compare unlike things
+                raise UserError(
+                    f"{self._name} runs the model, but {other.pop()} some shapes of its blocks; "
+                    "measure an engine that runs all with --engine"
+                )
+            extra += self._group(lanes)
         return extra
 
     def _group(self, lanes: Sequence[Lane]) -> list[float]:
