@@ -1,6 +1,7 @@
 """Small networks with random weights, so that every input of a frame matters, and random inputs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,6 +38,17 @@ UNEVEN = Spec(
     detail_depth=3,
 )
 """Heads, feed-forward width and history differ from block to block; a deep detail path."""
+HALVES = replace(
+    UNEVEN,
+    blocks=(
+        BlockSpec(heads=0, ffn=40),
+        BlockSpec(heads=2, ffn=0, history_frames=2),
+        BlockSpec(heads=0, ffn=24),
+        BlockSpec(heads=1, ffn=32),
+        BlockSpec(heads=3, ffn=0),
+    ),
+)
+"""Blocks without attention and blocks without a feed-forward part, as pruning leaves them."""
 HEIGHT, WIDTH = 32, 48
 
 

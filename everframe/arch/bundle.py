@@ -23,7 +23,9 @@ from everframe.core.errors import UserError
 
 Array = NDArray[np.float32]
 FORMAT_VERSION = 3
-"""2: absolute position features; bundles of format 1 are read as if they had learnt none."""
+"""2: absolute position features; bundles of format 1 are read as if they had learnt none. 3: blocks
+without attention or without a feed-forward part, or step sizes; written only where there are.
+"""
 SPEC_FILE, WEIGHTS_FILE, CARD_FILE, LOOKS_FILE = (
     "spec.json",
     "weights.safetensors",
@@ -66,7 +68,9 @@ class Bundle:
             else:
                 stored[name], stored[name + SCALE_SUFFIX] = quantise_rows(array)
         save_file(stored, path / WEIGHTS_FILE)
-        header = {"format": "everframe", "version": FORMAT_VERSION, "spec": self.spec.to_dict()}
+        whole = all(block.heads and block.ffn for block in self.spec.blocks)
+        version = 2 if whole and not self.spec.step_sizes else FORMAT_VERSION
+        header = {"format": "everframe", "version": version, "spec": self.spec.to_dict()}
         header["meta"] = dict(self.meta)
         (path / SPEC_FILE).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
         if self.card:

@@ -4,7 +4,7 @@ from the forward.
 
 from __future__ import annotations
 
-from everframe.arch.history import ClipMemory
+from everframe.arch.history import ClipMemory, RingMemory, slot_shapes
 from everframe.arch.model import FrameInputs, Tables, encode_prompt, forward, prepare_control
 from everframe.arch.program import Program, Tracer, Value, elements
 from everframe.arch.spec import POSITION_FEATURES, STEP_FEATURES, TEXT_TOKENS, TEXT_WIDTH, Spec
@@ -71,3 +71,43 @@ def clip_flops(spec: Spec, *, frames: int, height: int, width: int, prompts: int
     )
     forward(tracer, params, spec, frame, control, tables, ClipMemory(tracer, frames))
     return flops(tracer)
+
+
+def step_flops(spec: Spec, height: int, width: int) -> int:
+    """One denoising step of one live frame with a full ring; prompt and control, which are computed
+    when they change and not per frame, are left out.
+
+    Raises:
+        UserError: the size is no multiple of the patch.
+    """
+    rows, cols = spec.grid(height, width)
+    tokens = rows * cols
+    tracer = Tracer()
+    params = {n: tracer.new(n, w.shape, "weight") for n, w in weight_table(spec).items()}
+
+    def new(*shape: int) -> Value:
+        return tracer.new("", shape, "input")
+
+    code = new(spec.prompt_tokens + 1, spec.prompt_width)
+    control = prepare_control(tracer, params, spec, code, new(1, STEP_FEATURES))
+    before = flops(tracer)
+    slots = [[new(*shape) for shape in slot_shapes(spec, tokens)] for _ in range(spec.window)]
+    bias = new(1, spec.prompt_tokens + tokens * (1 + spec.window))
+    frame = FrameInputs(
+        noisy=new(3, height, width),
+        camera=new(3, height, width),
+        previous=new(3, height, width),
+        anchor=new(6, height, width),
+        has_previous=new(1, 1),
+        has_anchor=new(1, 1),
+    )
+    tables = Tables(
+        cos=new(tokens, spec.head_dim // 2),
+        sin=new(tokens, spec.head_dim // 2),
+        position=new(tokens, POSITION_FEATURES),
+        rows=rows,
+        cols=cols,
+    )
+    memory = RingMemory(tracer, spec, slots, bias, tokens)
+    forward(tracer, params, spec, frame, control, tables, memory)
+    return flops(tracer) - before

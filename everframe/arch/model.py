@@ -41,13 +41,13 @@ class FrameInputs(Generic[V]):
 class Control(Generic[V]):
     """What depends on (step, prompt) only. Computed when one of them changes, never per frame.
 
-    modulation: per block [..., 1, 6 D]; prompt_k, prompt_v: per block [..., H, P, K];
-    output: [..., 1, 2 D]; detail: [..., 1, 2 (1 + detail_depth) C].
+    modulation: per block [..., 1, 6 D]; prompt_k, prompt_v: per block [..., H, P, K], None where it
+    has no attention; output: [..., 1, 2 D]; detail: [..., 1, 2 (1 + detail_depth) C].
     """
 
     modulation: tuple[V, ...]
-    prompt_k: tuple[V, ...]
-    prompt_v: tuple[V, ...]
+    prompt_k: tuple[V | None, ...]
+    prompt_v: tuple[V | None, ...]
     output: V
     detail: V
 
@@ -124,11 +124,15 @@ def prepare_control(
     c = ops.silu(ops.add(c, p["bias"]))
     latents = ops.rms_norm(ops.take(code, -2, 0, spec.prompt_tokens))
     modulation: list[V] = []
-    keys: list[V] = []
-    values: list[V] = []
+    keys: list[V | None] = []
+    values: list[V | None] = []
     for i, block in enumerate(spec.blocks):
         b = scope(params, f"blocks.{i}.")
         modulation.append(ops.add(ops.linear(c, b["modulation"]), b["modulation_bias"]))
+        if not block.heads:
+            keys.append(None)
+            values.append(None)
+            continue
         keys_values = ops.split_heads(ops.linear(latents, b["prompt_kv"]), 2 * block.heads)
         k = ops.take(keys_values, -3, 0, block.heads)
         keys.append(ops.mul(ops.rms_norm(k), b["k_gain"]))
@@ -168,20 +172,46 @@ def transformer_block(
     spec: Spec,
     block: BlockSpec,
     x: V,
-    control: tuple[V, V, V],
+    control: tuple[V, V | None, V | None],
     tables: Tables[V],
     memory: Memory[V],
 ) -> V:
-    """Attention and SwiGLU with adaLN modulation (equation 9). `control`: modulation, prompt K,
-    prompt V.
+    """Attention and SwiGLU with adaLN modulation (equation 9); a half that the block does not have
+    adds nothing. `control`: modulation, prompt K, prompt V.
     """
     modulation, prompt_k, prompt_v = control
-    width = spec.width
-    shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (
-        ops.take(modulation, -1, i * width, (i + 1) * width) for i in range(6)
+    if prompt_k is not None and prompt_v is not None:
+        of = (_part(ops, spec, modulation, 0), prompt_k, prompt_v)
+        x = _attention(ops, p, block, x, of, tables, memory)
+    if not block.ffn:
+        return x
+    shift, scale, gate = _part(ops, spec, modulation, 3)
+    h = ops.linear(ops.modulate(ops.rms_norm(x), shift, scale), p["up"])
+    return ops.add(x, ops.mul(ops.linear(ops.swiglu(h), p["down"]), gate))
+
+
+def _part(ops: Ops[V], spec: Spec, modulation: V, first: int) -> tuple[V, V, V]:
+    """Shift, scale and gate of one half of a block."""
+    d = spec.width
+    shift, scale, gate = (
+        ops.take(modulation, -1, i * d, (i + 1) * d) for i in range(first, first + 3)
     )
+    return shift, scale, gate
+
+
+def _attention(
+    ops: Ops[V],
+    p: Params[V],
+    block: BlockSpec,
+    x: V,
+    control: tuple[tuple[V, V, V], V, V],
+    tables: Tables[V],
+    memory: Memory[V],
+) -> V:
+    """The first half of a block."""
+    (shift, scale, gate), prompt_k, prompt_v = control
     h = ops.split_heads(
-        ops.linear(ops.modulate(ops.rms_norm(x), shift_a, scale_a), p["qkv"]), 3 * block.heads
+        ops.linear(ops.modulate(ops.rms_norm(x), shift, scale), p["qkv"]), 3 * block.heads
     )
     q, k, v = (ops.take(h, -3, i * block.heads, (i + 1) * block.heads) for i in range(3))
     q = ops.rope(ops.mul(ops.rms_norm(q), p["q_gain"]), tables.cos, tables.sin)
@@ -189,9 +219,7 @@ def transformer_block(
     age = p["age"] if block.history_frames else None
     operands = Attention(q=q, k=k, v=v, prompt_k=prompt_k, prompt_v=prompt_v, age=age)
     a = ops.linear(ops.merge_heads(memory.attend(block, operands)), p["out"])
-    x = ops.add(x, ops.mul(a, gate_a))
-    h = ops.linear(ops.modulate(ops.rms_norm(x), shift_f, scale_f), p["up"])
-    return ops.add(x, ops.mul(ops.linear(ops.swiglu(h), p["down"]), gate_f))
+    return ops.add(x, ops.mul(a, gate))
 
 
 def head(

@@ -28,7 +28,8 @@ AFFINE_LATTICE = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockSpec:
     """One transformer block. `history_frames` past frames are visible to its attention (0: this
-    frame only).
+    frame only). Either half may be missing, as pruning leaves it: `heads` 0 is a block without
+    attention (and so without history), `ffn` 0 one without a feed-forward part.
     """
 
     heads: int
@@ -80,8 +81,14 @@ class Spec:
         if self.detail_depth < 1:
             raise UserError(f"spec.detail_depth is {self.detail_depth}; it must be at least 1")
         for index, block in enumerate(self.blocks):
-            if block.heads < 1 or block.ffn < 1 or block.history_frames < 0:
-                raise UserError(f"spec.blocks[{index}] is {block}; heads and ffn must be positive")
+            if min(block.heads, block.ffn, block.history_frames) < 0 or not block.heads + block.ffn:
+                raise UserError(
+                    f"spec.blocks[{index}] is {block}; heads or ffn must be positive, none negative"
+                )
+            if block.history_frames and not block.heads:
+                raise UserError(
+                    f"spec.blocks[{index}] is {block}; without heads history_frames must be 0"
+                )
 
     @property
     def patch_channels(self) -> int:
@@ -138,8 +145,11 @@ class Spec:
         return height // p, width // p
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data."""
-        return asdict(self)
+        """Plain JSON-ready data; `step_sizes` is left out where there are none, as in format 2."""
+        data = asdict(self)
+        if not self.step_sizes:
+            del data["step_sizes"]
+        return data
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Spec:

@@ -31,19 +31,27 @@ class Weight:
 
 
 def block_weights(spec: Spec, block: BlockSpec) -> dict[str, Weight]:
-    """Weights of one block, without prefix."""
+    """Weights of one block, without prefix. A half that the block does not have has none, but its
+    rows of the modulation stay.
+    """
     inner, d = block.heads * spec.head_dim, spec.width
     table = {
         "modulation": Weight(shape=(6 * d, spec.condition_width), init="small"),
         "modulation_bias": Weight(shape=(6 * d,), init="gates"),
-        "qkv": Weight(shape=(3 * inner, d), init="fan_in", hidden=True),
-        "out": Weight(shape=(d, inner), init="fan_in", hidden=True),
-        "q_gain": Weight(shape=(spec.head_dim,), init="ones"),
-        "k_gain": Weight(shape=(spec.head_dim,), init="ones"),
-        "prompt_kv": Weight(shape=(2 * inner, spec.prompt_width), init="fan_in"),
-        "up": Weight(shape=(2 * block.ffn, d), init="fan_in", hidden=True),
-        "down": Weight(shape=(d, block.ffn), init="fan_in", hidden=True),
     }
+    if block.heads:
+        table |= {
+            "qkv": Weight(shape=(3 * inner, d), init="fan_in", hidden=True),
+            "out": Weight(shape=(d, inner), init="fan_in", hidden=True),
+            "q_gain": Weight(shape=(spec.head_dim,), init="ones"),
+            "k_gain": Weight(shape=(spec.head_dim,), init="ones"),
+            "prompt_kv": Weight(shape=(2 * inner, spec.prompt_width), init="fan_in"),
+        }
+    if block.ffn:
+        table |= {
+            "up": Weight(shape=(2 * block.ffn, d), init="fan_in", hidden=True),
+            "down": Weight(shape=(d, block.ffn), init="fan_in", hidden=True),
+        }
     if block.history_frames:
         shape = (block.history_frames, block.heads, 1, spec.head_dim)
         table["age"] = Weight(shape=shape, init="zeros")

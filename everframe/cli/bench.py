@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from everframe.arch.bundle import Bundle
-from everframe.cli.bench_engines import add_options, run_engines
+from everframe.cli import bench_blocks, bench_engines
 from everframe.cli.verb import Subparsers
 from everframe.core.errors import UserError
 from everframe.runtime import bench
@@ -20,6 +20,7 @@ examples:
   everframe bench --size 320x176 --engines openvino,torch
   everframe bench --json benchmarks/results/engines.json
   everframe bench engines --json benchmarks/results/engines_h100.json   (on a GPU)
+  everframe bench blocks --engine openvino --json cost.json             (for everframe prune)
 The last line is one JSON object with command, commit, hardware and date.
 """
 _WAIT_COLUMNS = 40
@@ -38,10 +39,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("live", "engines"),
+        choices=("live", "engines", "blocks"),
         default="live",
         help="live: the engines as a stream uses them; engines: time on one GPU against graphs, "
-        "torch.compile and the floor (default: %(default)s)",
+        "torch.compile and the floor; blocks: what each shape of block costs in one engine, the "
+        "table for everframe prune (default: %(default)s)",
     )
     parser.add_argument("--model", default="pocket", help="name or folder (default: pocket)")
     parser.add_argument("--size", default="256x256", metavar="WxH", help="default: %(default)s")
@@ -52,7 +54,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--engines", metavar="A,B", help=f"of {', '.join(OPENERS)} (default: those installed)"
     )
     parser.add_argument("--json", metavar="FILE", help="also write the JSON object to a file")
-    add_options(parser)
+    bench_engines.add_options(parser)
+    bench_blocks.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
         UserError: unknown model, engine or size, no engine, or a file that cannot be written.
     """
     if args.what == "engines":
-        return run_engines(args)
+        return bench_engines.run_engines(args)
+    if args.what == "blocks":
+        return bench_blocks.run_blocks(args)
     size = parse_size(args.size)
     names = installed_engines() if args.engines is None else _names(args.engines)
     if args.json is not None and not Path(args.json).parent.is_dir():

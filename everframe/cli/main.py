@@ -42,6 +42,7 @@ VERBS = {
     "prompts": "list the looks a model knows, with example prompts",
     "data": "make and inspect training data",
     "train": "train a model with a recipe",
+    "prune": "make a model smaller, to a budget of measured milliseconds",
     "distill": "teach a small model to need fewer steps",
     "evaluate": "measure quality, drift and prompt fidelity",
     "export": "write a model as ONNX files",

@@ -1,1 +1,1 @@
-"""From a trained model to a smaller or quicker one: bundles in, bundles out."""
+"""Smaller and faster networks from larger ones: bundles in, bundles out."""

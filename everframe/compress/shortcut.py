@@ -1,5 +1,5 @@
 """Shortcut distillation: a student learns to do in one step what a teacher does in several
-(docs/model.md, section 9; after arXiv 2410.12557).
+(docs/model.md, section 10; after arXiv 2410.12557).
 
 The streams of a batch are dealt out. *Truth* rows train as ever, at any level, for step size 0.
 *Teacher* rows are told a step size, and aim at where several smaller steps of the teacher lead from
@@ -143,7 +143,7 @@ def dealt(inputs: ClipInputs, cards: Deal, generator: torch.Generator) -> ClipIn
 
 @torch.no_grad()
 def leads_to(net: Net, inputs: ClipInputs, tables: Tables[Tensor], steps: int) -> Tensor:
-    """The clean estimate that `steps` Euler steps over one step size amount to (equation 19):
+    """The clean estimate that `steps` Euler steps over one step size amount to (equation 23):
     from z at tau to z' at tau + d along the mean velocity, and on to level 1. [B, T, 3, H, W].
     """
     part = inputs.size / steps
@@ -176,7 +176,7 @@ def recording(parts: Parts, kept: list[Tensor]) -> Parts:
 
 def feature_loss(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     """How differently two networks relate the patches of a frame: mean squared difference of the
-    cosines between their centred tokens, block by block at the same relative depth (equation 21;
+    cosines between their centred tokens, block by block at the same relative depth (equation 25;
     arXiv 1907.09682). Widths and depths may differ; nothing has to be learnt for the comparison.
     """
     total = torch.zeros((), device=student[0].device)
@@ -193,7 +193,7 @@ def _cosines(tokens: Tensor) -> Tensor:
 
 
 class Shortcut:
-    """The objective: truth, teacher, self, feature and end terms (equation 22)."""
+    """The objective: truth, teacher, self, feature and end terms (equation 26)."""
 
     def __init__(
         self, teacher: Net, student: Net, config: ShortcutConfig, loss: LossConfig

@@ -6,6 +6,7 @@ Input names are the contract between these programs and every engine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from everframe.arch.history import slot_shapes
@@ -48,12 +49,27 @@ def control_program(spec: Spec) -> Program:
 
 
 def flatten_control(control: Control[V]) -> dict[str, V]:
-    """Values of a control by name: modulation.i, prompt_k.i, prompt_v.i, output, detail."""
+    """Values of a control by name: modulation.i, prompt_k.i, prompt_v.i, output, detail; no prompt
+    for blocks without attention.
+    """
     table = {"control.output": control.output, "control.detail": control.detail}
-    parts = ("modulation", control.modulation), ("prompt_k", control.prompt_k)
-    for part, values in (*parts, ("prompt_v", control.prompt_v)):
-        table |= {f"control.{part}.{i}": value for i, value in enumerate(values)}
+    table |= {f"control.modulation.{i}": value for i, value in enumerate(control.modulation)}
+    for part, values in (("prompt_k", control.prompt_k), ("prompt_v", control.prompt_v)):
+        found = ((i, value) for i, value in enumerate(values) if value is not None)
+        table |= {f"control.{part}.{i}": value for i, value in found}
     return table
+
+
+def named_control(spec: Spec, table: Mapping[str, V]) -> Control[V]:
+    """Inverse of `flatten_control`."""
+    blocks = range(len(spec.blocks))
+    return Control(
+        modulation=tuple(table[f"control.modulation.{i}"] for i in blocks),
+        prompt_k=tuple(table.get(f"control.prompt_k.{i}") for i in blocks),
+        prompt_v=tuple(table.get(f"control.prompt_v.{i}") for i in blocks),
+        output=table["control.output"],
+        detail=table["control.detail"],
+    )
 
 
 def slot_name(age: int, block: int) -> str:
@@ -91,14 +107,7 @@ def step_program(spec: Spec, height: int, width: int) -> Program:
         cols=cols,
     )
     c = {name: new(name, *shape) for name, shape in shapes.items()}
-    blocks = range(len(spec.blocks))
-    control = Control(
-        modulation=tuple(c[f"control.modulation.{i}"] for i in blocks),
-        prompt_k=tuple(c[f"control.prompt_k.{i}"] for i in blocks),
-        prompt_v=tuple(c[f"control.prompt_v.{i}"] for i in blocks),
-        output=c["control.output"],
-        detail=c["control.detail"],
-    )
+    control = named_control(spec, c)
     slots = tuple(
         tuple(new(slot_name(age, j), *shape) for j, shape in enumerate(slot_shapes(spec, tokens)))
         for age in range(1, spec.window + 1)

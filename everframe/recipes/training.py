@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from everframe.arch.bundle import Bundle
-from everframe.arch.presets import preset
+from everframe.arch.presets import PRESETS, preset
+from everframe.arch.spec import Spec
 from everframe.arch.torch_net import Net
 from everframe.core.config import Config, stable_hash, to_json
 from everframe.core.errors import UserError
@@ -125,9 +126,19 @@ def save_bundle(
     )
 
 
+def spec_of(name: str) -> Spec:
+    """The spec of a preset, or of a bundle's folder (a pruned network has no preset).
+
+    Raises:
+        UserError: neither.
+    """
+    folder = name not in PRESETS and Path(name).is_dir()
+    return Bundle.from_pretrained(name).spec if folder else preset(name)
+
+
 def first_net(config: TrainConfig) -> Net:
     """Random weights, or those of the bundle `config.init` (a smaller detail path is grown)."""
-    net = Net(preset(config.preset), seed=config.seed)
+    net = Net(spec_of(config.preset), seed=config.seed)
     if config.init:
         bundle = Bundle.from_pretrained(config.init)
         weights, spec = bundle.weights, bundle.spec
@@ -248,7 +259,7 @@ def run_training(
         done = fit(state, task, stop_after_s=stop_after_s)
     if world.first:
         meta: dict[str, object] = {
-            "recipe": config.preset,
+            "recipe": Path(config.preset).name,
             "step": state.step,
             "frames": state.frames,
             **(learner.meta if learner else {}),

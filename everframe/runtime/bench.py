@@ -64,8 +64,8 @@ class BenchResult:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Lane:
-    """An open engine and its stream."""
+class Lane:
+    """An open engine and its stream; `times_ms` belongs to whoever measures."""
 
     name: str
     engine: Engine[Any]
@@ -124,12 +124,12 @@ def measure(
     Raises:
         UserError: no engine could be opened.
     """
-    lanes: list[_Lane] = []
+    lanes: list[Lane] = []
     skipped: dict[str, str] = {}
     for name in names:
         tell(f"opening {name}")
         try:
-            lanes.append(_open_lane(name, open_named))
+            lanes.append(open_lane(name, open_named))
         except (UserError, RuntimeError, OSError) as error:  # a compiler may be missing or fail
             skipped[name] = str(error).strip().splitlines()[0]
     if not lanes:
@@ -151,14 +151,15 @@ def opener(bundle: Bundle, *, height: int, width: int) -> Open:
     return lambda name: open_engine(name, bundle, height=height, width=width)
 
 
-def _open_lane(name: str, open_named: Open) -> _Lane:
+def open_lane(name: str, open_named: Open) -> Lane:
+    """Open an engine on a stream and make its first frame."""
     begin = time.perf_counter()
     engine = open_named(name)
     tokens = TextEncoder.load().encode(PROMPT)
     prepared = engine.prepare(engine.encode_prompt(tokens.states, tokens.mask), 1)
     shape = (3, engine.height, engine.width)
     noise = numpy_rng(0, "bench noise").standard_normal(shape, np.float32)
-    lane = _Lane(
+    lane = Lane(
         name=name,
         engine=engine,
         prepared=prepared,
@@ -170,7 +171,7 @@ def _open_lane(name: str, open_named: Open) -> _Lane:
     return lane
 
 
-def _rows(lanes: Sequence[_Lane]) -> tuple[BenchRow, ...]:
+def _rows(lanes: Sequence[Lane]) -> tuple[BenchRow, ...]:
     rows: list[BenchRow] = []
     for lane in lanes:
         p50, p95, p99 = (float(x) for x in np.percentile(lane.times_ms, [50, 95, 99]))

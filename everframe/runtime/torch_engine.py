@@ -13,13 +13,13 @@ from torch import Tensor
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History, key_bias, slot_shapes
-from everframe.arch.model import Control, Tables, encode_prompt, prepare_control
+from everframe.arch.model import Tables, encode_prompt, prepare_control
 from everframe.arch.positions import position_features, rope_angles, step_features
 from everframe.arch.torch_ops import TorchOps
 from everframe.core.errors import UserError
 from everframe.diffusion.frame_step import StepInputs, denoise_step
 from everframe.diffusion.process import conditions, euler_coefficients
-from everframe.diffusion.programs import flatten_control
+from everframe.diffusion.programs import flatten_control, named_control
 from everframe.runtime.engine import PreparedSteps, prompt_bias
 
 Array = NDArray[Any]
@@ -117,7 +117,7 @@ class TorchEngine:
                 keep=torch.full((1, 1, 1), keep, device=self.device),
                 move=torch.full((1, 1, 1), move, device=self.device),
             )
-            control = self._control(table)
+            control = named_control(self.spec, table)
             with self.autocast:
                 outputs = self.denoise(
                     self.ops, self.params, self.spec, inputs, control, self.tables
@@ -125,16 +125,6 @@ class TorchEngine:
             noisy = outputs.noisy
         assert outputs is not None
         return outputs.frame, history.advance(frame=outputs.frame, slots=outputs.slots)
-
-    def _control(self, table: dict[str, Tensor]) -> Control[Tensor]:
-        blocks = range(len(self.spec.blocks))
-        return Control(
-            modulation=tuple(table[f"control.modulation.{i}"] for i in blocks),
-            prompt_k=tuple(table[f"control.prompt_k.{i}"] for i in blocks),
-            prompt_v=tuple(table[f"control.prompt_v.{i}"] for i in blocks),
-            output=table["control.output"],
-            detail=table["control.detail"],
-        )
 
 
 def torch_engine(

@@ -16,7 +16,7 @@ class TrainConfig:
     """A run. Either `steps` or `seconds` (wall clock, over all resumed parts) ends it.
 
     Attributes:
-        preset: name in `arch.presets`.
+        preset: name in `arch.presets`, or a bundle's folder: a network of the shape of that one.
         init: bundle (name or folder) to start from instead of random weights.
         init_blocks: those of `init` to start from, all if empty. Its detail path may grow.
         pairs: folder or manifest of own pairs; `mixture.pairs_share`: how many (docs/own-data.md)

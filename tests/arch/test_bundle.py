@@ -17,7 +17,7 @@ from everframe.arch.bundle import (
     quantise_rows,
 )
 from everframe.core.errors import UserError
-from tests.nets import UNEVEN, random_bundle
+from tests.nets import HALVES, TINY, UNEVEN, random_bundle
 
 BUNDLE = replace(
     random_bundle(UNEVEN),
@@ -124,6 +124,17 @@ def test_the_shipped_models_load() -> None:
     for name in bundled_models():
         bundle = Bundle.from_pretrained(name)
         assert all(np.isfinite(w).all() for w in bundle.weights.values()), name
+
+
+def test_only_bundles_with_missing_halves_need_the_newest_reader(tmp_path: Path) -> None:
+    for spec, version in ((TINY, 2), (HALVES, 3)):
+        bundle = random_bundle(spec)
+        folder = bundle.save_pretrained(tmp_path / str(version), quantise=False)
+        assert json.loads((folder / SPEC_FILE).read_text())["version"] == version
+        again = Bundle.from_pretrained(folder)
+        assert again.spec == spec
+        for name, value in bundle.weights.items():
+            np.testing.assert_array_equal(again.weights[name], value)
 
 
 def test_a_bundle_of_format_1_is_read_with_no_absolute_positions(tmp_path: Path) -> None:

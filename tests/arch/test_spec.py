@@ -12,12 +12,12 @@ from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.weights import parameter_count, weight_table
 from everframe.core.errors import UserError
 from everframe.train.step import torch_step_features
-from tests.nets import TINY, UNEVEN, random_weights
+from tests.nets import HALVES, TINY, UNEVEN, random_weights
 
 BLOCK = BlockSpec(heads=1, ffn=8)
 
 
-@pytest.mark.parametrize("spec", [TINY, UNEVEN, *PRESETS.values()])
+@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES, *PRESETS.values()])
 def test_a_spec_survives_json(spec: Spec) -> None:
     assert Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
@@ -43,8 +43,9 @@ def test_impossible_specs_name_the_field() -> None:
     with pytest.raises(UserError, match=r"spec\.blocks is empty"):
         Spec(width=8, head_dim=8, blocks=())
     for block in (
-        BlockSpec(heads=0, ffn=8),
-        BlockSpec(heads=1, ffn=0),
+        BlockSpec(heads=0, ffn=0),
+        BlockSpec(heads=-1, ffn=8),
+        BlockSpec(heads=0, ffn=8, history_frames=1),
         BlockSpec(heads=1, ffn=8, history_frames=-1),
     ):
         with pytest.raises(UserError, match=r"spec\.blocks\[1\]"):

@@ -31,7 +31,7 @@ def test_help_lists_the_verbs_and_examples(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == shown
 
 
-@pytest.mark.parametrize("verb", ["restyle", "models", "prompts"])
+@pytest.mark.parametrize("verb", ["restyle", "models", "prompts", "prune"])
 def test_each_verb_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([verb, "--help"])

@@ -9,11 +9,27 @@ import torch
 from PIL import Image
 
 from everframe.arch.spec import TEXT_TOKENS, TEXT_WIDTH
+from everframe.core.errors import UserError
 from everframe.data.held_out import Streams
-from everframe.recipes.training import Preview
+from everframe.recipes.training import Preview, first_net
 from everframe.train.board import Board
+from everframe.train.config import TrainConfig
+from tests.nets import HALVES, random_bundle
 from tests.train.curves import read_curves
 from tests.train.toy import toy_state
+
+
+def test_a_pruned_network_is_trained_on_or_from_random_weights(tmp_path: Path) -> None:
+    bundle = random_bundle(HALVES)
+    folder = str(bundle.save_pretrained(tmp_path / "small", quantise=False))
+    fresh = first_net(TrainConfig(preset=folder, seed=3))
+    assert fresh.spec == HALVES
+    again = first_net(TrainConfig(preset=folder, init=folder))
+    for name, value in again.arrays().items():
+        assert np.array_equal(value, bundle.weights[name]), name
+    assert not np.array_equal(fresh.arrays()["embed.camera"], bundle.weights["embed.camera"])
+    with pytest.raises(UserError, match="unknown preset 'none'"):
+        first_net(TrainConfig(preset="none"))
 
 
 def toy_streams() -> Streams:

@@ -26,6 +26,7 @@ from everframe.runtime.openvino_engine import graph_compiler
 from everframe.runtime.program_engine import Compile
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.nets import (
+    HALVES,
     HEIGHT,
     TINY,
     UNEVEN,
@@ -60,7 +61,7 @@ def close_frames(a: Array, b: Array) -> bool:
 
 
 @pytest.mark.parametrize("back_end", COMPILERS)
-@pytest.mark.parametrize("spec", [TINY, UNEVEN], ids=["tiny", "uneven"])
+@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES], ids=["tiny", "uneven", "halves"])
 @pytest.mark.parametrize("filled", [0, 1])
 @torch.no_grad()
 def test_the_exported_step_is_the_eager_step(back_end: str, spec: Spec, filled: int) -> None:

@@ -77,7 +77,7 @@ def _leave(machine: Machine, task: Instruction, x: Array, scale: Array) -> None:
 def embed(machine: Machine, task: Instruction) -> Work:
     """Equation 8; the parts are added in a fixed order."""
     yield 0
-    fixed, cols = machine.fixed, slice(*task.cols)
+    fixed, cols, step = machine.fixed, slice(*task.cols), machine.steps[task.step]
     source = task.reads[0].region
     tokens = noisy_tokens(machine, (source.row0, source.row1), machine.read(task, source, 0))
     first = machine.plan.cols * (source.row0 // (machine.plan.cells * machine.plan.map_cols))
@@ -88,7 +88,7 @@ def embed(machine: Machine, task: Instruction) -> Work:
     yield 2
     for read in task.reads[1:]:
         x = x + machine.read(task, read.region, 2)
-    _leave(machine, task, x, next_scale(machine.steps[task.step], -1, after_attention=False))
+    _leave(machine, task, x, next_scale(machine.plan, step, -1, after_attention=False))
 
 
 def qkv(machine: Machine, task: Instruction) -> Work:
@@ -212,7 +212,8 @@ def residual(machine: Machine, task: Instruction) -> Work:
     control = step.blocks[number]
     gate = control.gate_a if matrix == Matrix.OUT else control.gate_f
     x = machine.read(task, task.reads[1].region, 0) + gate[slice(*task.cols)] * y
-    _leave(machine, task, x, next_scale(step, number, after_attention=matrix == Matrix.OUT))
+    out = matrix == Matrix.OUT
+    _leave(machine, task, x, next_scale(machine.plan, step, number, after_attention=out))
 
 
 def up(machine: Machine, task: Instruction) -> Work:

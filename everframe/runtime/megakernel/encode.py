@@ -15,6 +15,7 @@ from everframe.runtime.megakernel.isa import SEGMENTS, Instruction, Matrix, Opco
 from everframe.runtime.megakernel.layout import DOWN, OUT, QKV, UP, Layout
 from everframe.runtime.megakernel.lower_blocks import KEY, QUERY
 from everframe.runtime.megakernel.lower_state import shares
+from everframe.runtime.megakernel.operands import next_norm
 from everframe.runtime.megakernel.plan import BlockPlan
 from everframe.runtime.megakernel.schedule import Schedule
 from everframe.runtime.megakernel.tiles import PANEL
@@ -94,11 +95,10 @@ def _part(layout: Layout, instruction: Instruction) -> Words:
 
 
 def _next_scale(layout: Layout, step: int, block: int, *, after_attention: bool) -> int:
-    if after_attention:
-        return layout.control.at[f"scale_f.{step}.{block}"]
-    if block + 1 < len(layout.plan.blocks):
-        return layout.control.at[f"scale_a.{step}.{block + 1}"]
-    return layout.control.at[f"head_scale.{step}"]
+    found = next_norm(layout.plan, block, after_attention=after_attention)
+    if found is None:
+        return layout.control.at[f"head_scale.{step}"]
+    return layout.control.at[f"{found[0]}.{step}.{found[1]}"]
 
 
 def _embed(layout: Layout, instruction: Instruction) -> Words:
@@ -134,8 +134,7 @@ def _memory_line(layout: Layout, instruction: Instruction, block: BlockPlan) -> 
     if instruction.fields["last"]:
         assert block.new_slot is not None
         return layout.slot.at[block.new_slot]
-    parity = (instruction.step * len(layout.plan.blocks) + block.index) % 2
-    return layout.work.at[f"kv.{parity}"]
+    return layout.work.at[f"kv.{layout.plan.parity(instruction.step, block)}"]
 
 
 def _qkv(layout: Layout, instruction: Instruction) -> Words:

@@ -28,12 +28,15 @@ QUERY, KEY, VALUE = range(3)
 
 def lower_block(state: Lowering, step: int, block: BlockPlan, ready: Phase) -> Phase:
     """Emit a block; `ready` counts its operands, the result those of the next block."""
-    memory = _memory(state, step, block)
-    queries, keys = _qkv(state, step, block, ready, memory)
-    attended = _attend(state, step, block, (queries, keys), memory)
-    out = (Matrix.OUT, block, block.heads * state.plan.head_dim, "o")
-    middle = _residual(state, step, out, attended, state.tiles.out_parts)
-    raised = _up(state, step, block, middle)
+    if block.heads:
+        memory = _memory(state, step, block)
+        queries, keys = _qkv(state, step, block, ready, memory)
+        attended = _attend(state, step, block, (queries, keys), memory)
+        out = (Matrix.OUT, block, block.heads * state.plan.head_dim, "o")
+        ready = _residual(state, step, out, attended, state.tiles.out_parts)
+    if not block.ffn:
+        return ready
+    raised = _up(state, step, block, ready)
     down = (Matrix.DOWN, block, block.ffn, "h")
     return _residual(state, step, down, raised, state.tiles.down_parts)
 
@@ -44,7 +47,7 @@ def _memory(state: Lowering, step: int, block: BlockPlan) -> str:
     """
     if step == state.steps - 1 and block.new_slot is not None:
         return block.new_slot
-    return f"kv.{(step * len(state.plan.blocks) + block.index) % 2}"
+    return f"kv.{state.plan.parity(step, block)}"
 
 
 def norm_reads(state: Lowering, rows: Span) -> list[Read]:

@@ -27,7 +27,9 @@ BYTE_CENTRE = np.float32(127.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockOperands:
-    """Matrices [out, in] and gains of a block; `age` [frames, heads, K]."""
+    """Matrices [out, in] and gains of a block; `age` [frames, heads, K]. A half that the block does
+    not have has matrices of no rows or columns.
+    """
 
     qkv: Array
     out: Array
@@ -96,14 +98,16 @@ def operands(spec: Spec, plan: FramePlan, weights: Mapping[str, NDArray[Any]]) -
     for block in plan.blocks:
         p = f"blocks.{block.index}."
         age = w.get(p + "age", np.zeros((0, block.heads, 1, plan.head_dim), np.float32))
+        none = np.zeros((0, plan.width), np.float32)
+        ones = np.ones(plan.head_dim, np.float32)
         blocks.append(
             BlockOperands(
-                qkv=w[p + "qkv"],
-                out=w[p + "out"],
-                up=w[p + "up"],
-                down=w[p + "down"],
-                q_gain=w[p + "q_gain"],
-                k_gain=w[p + "k_gain"],
+                qkv=w.get(p + "qkv", none),
+                out=w.get(p + "out", none.T),
+                up=w.get(p + "up", none),
+                down=w.get(p + "down", none.T),
+                q_gain=w.get(p + "q_gain", ones),
+                k_gain=w.get(p + "k_gain", ones),
                 age=age[:, :, 0],
             )
         )
@@ -140,6 +144,13 @@ def step_control(
     for block, own in zip(plan.blocks, fixed.blocks, strict=True):
         parts = np.split(_row(control[f"control.modulation.{block.index}"]), 6)
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = parts
+        prompt = (0, plan.prompt_tokens, plan.head_dim)
+        keys, values = (
+            np.asarray(
+                control.get(f"control.prompt_{x}.{block.index}", np.zeros(prompt)), np.float32
+            )
+            for x in "kv"
+        )
         blocks.append(
             BlockControl(
                 scale_a=scale_a,
@@ -148,8 +159,8 @@ def step_control(
                 gate_f=gate_f,
                 qkv_shift=own.qkv @ shift_a,
                 up_shift=own.up @ shift_f,
-                prompt_k=np.asarray(control[f"control.prompt_k.{block.index}"], np.float32),
-                prompt_v=np.asarray(control[f"control.prompt_v.{block.index}"], np.float32),
+                prompt_k=keys,
+                prompt_v=values,
             )
         )
     shift, scale = np.split(_row(control["control.output"]), 2)
@@ -167,13 +178,24 @@ def _row(value: NDArray[Any]) -> Array:
     return np.asarray(value, np.float32).reshape(-1)
 
 
-def next_scale(step: StepControl, block: int, *, after_attention: bool) -> Array:
-    """Scale of the norm that follows attention or feed-forward of a block; -1: the embedding."""
-    if after_attention:
-        return step.blocks[block].scale_f
-    if block + 1 < len(step.blocks):
-        return step.blocks[block + 1].scale_a
-    return step.head_scale
+def next_norm(plan: FramePlan, block: int, *, after_attention: bool) -> tuple[str, int] | None:
+    """Which norm follows attention or feed-forward of a block (-1: the embedding): ("scale_a" or
+    "scale_f", block), None: that of the head.
+    """
+    if after_attention and plan.blocks[block].ffn:
+        return "scale_f", block
+    if block + 1 == len(plan.blocks):
+        return None
+    return "scale_a" if plan.blocks[block + 1].heads else "scale_f", block + 1
+
+
+def next_scale(plan: FramePlan, step: StepControl, block: int, *, after_attention: bool) -> Array:
+    """The scale of `next_norm`."""
+    found = next_norm(plan, block, after_attention=after_attention)
+    if found is None:
+        return step.head_scale
+    own = step.blocks[found[1]]
+    return own.scale_a if found[0] == "scale_a" else own.scale_f
 
 
 def score_bound(plan: FramePlan, fixed: Operands) -> Sequence[float]:

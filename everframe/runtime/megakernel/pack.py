@@ -67,15 +67,17 @@ def pack_weights(layout: Layout, fixed: Operands) -> Array:
         _put(out, arena, f"embed.{name}", panels(matrix, layout.width, matrix.shape[1]))
     for block, own in zip(layout.plan.blocks, fixed.blocks, strict=True):
         size, heads, ffn = layout.head_dim, block.heads, layout.ffn(block)
-        sections = np.split(own.qkv, 3)
-        turned = [head_rows(s, heads, size, turned=i < 2) for i, s in enumerate(sections)]
-        qkv = panels(np.concatenate(turned), 3 * heads * size, inner)
-        _put(out, arena, f"{QKV}.{block.index}", qkv)
-        columns = head_rows(own.out.T, heads, size, turned=False).T
-        _put(out, arena, f"{OUT}.{block.index}", panels(columns, layout.width, heads * size))
-        raised = panels(alternating(own.up, ffn), 2 * ffn, inner)
-        _put(out, arena, f"{UP}.{block.index}", raised)
-        _put(out, arena, f"{DOWN}.{block.index}", panels(own.down, layout.width, ffn))
+        if heads:
+            sections = np.split(own.qkv, 3)
+            turned = [head_rows(s, heads, size, turned=i < 2) for i, s in enumerate(sections)]
+            qkv = panels(np.concatenate(turned), 3 * heads * size, inner)
+            _put(out, arena, f"{QKV}.{block.index}", qkv)
+            columns = head_rows(own.out.T, heads, size, turned=False).T
+            _put(out, arena, f"{OUT}.{block.index}", panels(columns, layout.width, heads * size))
+        if ffn:
+            raised = panels(alternating(own.up, ffn), 2 * ffn, inner)
+            _put(out, arena, f"{UP}.{block.index}", raised)
+            _put(out, arena, f"{DOWN}.{block.index}", panels(own.down, layout.width, ffn))
     _put(out, arena, "head", panels(fixed.head, layout.head_rows, inner))
     return out
 
@@ -137,13 +139,15 @@ def pack_control(layout: Layout, steps: Sequence[StepControl]) -> Array:
                 ("gate_f", own.gate_f),
             ):
                 _put(out, arena, f"{name}.{key}", row)
-            shifts = [
-                head_rows(s[:, None], block.heads, size, turned=i < 2)
-                for i, s in enumerate(np.split(own.qkv_shift, 3))
-            ]
-            _put(out, arena, f"qkv_shift.{key}", np.concatenate(shifts))
-            up_shift = alternating(own.up_shift[:, None], layout.ffn(block))
-            _put(out, arena, f"up_shift.{key}", up_shift)
+            if block.heads:
+                shifts = [
+                    head_rows(s[:, None], block.heads, size, turned=i < 2)
+                    for i, s in enumerate(np.split(own.qkv_shift, 3))
+                ]
+                _put(out, arena, f"qkv_shift.{key}", np.concatenate(shifts))
+            if block.ffn:
+                up_shift = alternating(own.up_shift[:, None], layout.ffn(block))
+                _put(out, arena, f"up_shift.{key}", up_shift)
         _put(out, arena, f"head_scale.{number}", step.head_scale)
         _put(out, arena, f"head_shift.{number}", step.head_shift)
         for row, values in enumerate(step.detail):
@@ -157,8 +161,9 @@ def pack_prompt(layout: Layout, steps: Sequence[StepControl]) -> Array:
     out = _filled(layout.prompt)
     for number, step in enumerate(steps):
         for block, own in zip(layout.plan.blocks, step.blocks, strict=True):
-            both = pack_keys(layout, own.prompt_k, own.prompt_v, layout.tiles.keys)
-            _put(out, layout.prompt, f"{number}.{block.index}", both)
+            if block.heads:
+                both = pack_keys(layout, own.prompt_k, own.prompt_v, layout.tiles.keys)
+                _put(out, layout.prompt, f"{number}.{block.index}", both)
     return out
 
 

@@ -90,6 +90,13 @@ class FramePlan:
         """Blocks whose keys and values are remembered, in the order of the slots."""
         return tuple(block for block in self.blocks if block.new_slot is not None)
 
+    def parity(self, step: int, block: BlockPlan) -> int:
+        """Which of two scratch buffers holds the keys and values of a block with attention: in turn
+        over all such blocks of all steps.
+        """
+        attending = [other.index for other in self.blocks if other.heads]
+        return (step * len(attending) + attending.index(block.index)) % 2
+
 
 @dataclass(slots=True)
 class Reader:

@@ -34,11 +34,18 @@ def plan_frame(program: Program) -> FramePlan:
         patch=cells * DETAIL_STRIDE,
         width=shapes["embed.position"][0],
         head_dim=shapes["cos"][1] * 2,
-        prompt_tokens=shapes["control.prompt_k.0"][1],
+        prompt_tokens=_prompt_tokens(shapes),
         blocks=tuple(reversed(blocks)),
         detail_channels=channels,
         detail_depth=convolutions,
     )
+
+
+def _prompt_tokens(shapes: dict[str, tuple[int, ...]]) -> int:
+    for name, shape in shapes.items():
+        if name.startswith("control.prompt_k."):
+            return shape[1]
+    raise UnsupportedError("the mega kernel needs a block with attention")
 
 
 def _block_number(name: str) -> int:
@@ -175,13 +182,33 @@ def _part(reader: Reader, value: int, control: str, part: int) -> None:
 
 def _block(reader: Reader, y: int, index: int, slots: dict[int, str]) -> tuple[int, BlockPlan]:
     """Equation 9 backwards; returns (input of the block, plan)."""
+    names = {value.name for value in reader.values.values()}
+    x, ffn = y, 0
+    if f"blocks.{index}.down" in names:
+        x, ffn = _feed_forward(reader, x, index)
+    if f"blocks.{index}.out" not in names:
+        return x, BlockPlan(index=index, heads=0, ffn=ffn, slots=(), new_slot=None)
+    x, heads, past, new_slot = _attention(reader, x, index, slots)
+    return x, BlockPlan(index=index, heads=heads, ffn=ffn, slots=past, new_slot=new_slot)
+
+
+def _feed_forward(reader: Reader, y: int, index: int) -> tuple[int, int]:
+    """The second half of a block; returns (its input, its channels)."""
     name, control = f"blocks.{index}.", f"control.modulation.{index}"
     middle, gated = reader.open(y, "add")
     down, gate = reader.open(gated, "mul")
     _part(reader, gate, control, 5)
     (up,) = reader.open(reader.linear(down, name + "down"), "swiglu")
     reader.same(_modulated(reader, reader.linear(up, name + "up"), control, 3), middle)
-    x, gated = reader.open(middle, "add")
+    return middle, reader.shape(up)[-1] // 2
+
+
+def _attention(
+    reader: Reader, y: int, index: int, slots: dict[int, str]
+) -> tuple[int, int, tuple[str, ...], str | None]:
+    """The first half of a block; returns (its input, heads, slots, new slot)."""
+    name, control = f"blocks.{index}.", f"control.modulation.{index}"
+    x, gated = reader.open(y, "add")
     out, gate = reader.open(gated, "mul")
     _part(reader, gate, control, 2)
     (attended,) = reader.open(reader.linear(out, name + "out"), "merge_heads")
@@ -205,8 +232,7 @@ def _block(reader: Reader, y: int, index: int, slots: dict[int, str]) -> tuple[i
         raise UnsupportedError(
             f"the mega kernel expects block {index} to remember what it looks at"
         )
-    ffn = reader.shape(up)[-1] // 2
-    return x, BlockPlan(index=index, heads=heads, ffn=ffn, slots=past, new_slot=new_slot)
+    return x, heads, past, new_slot
 
 
 def _keys_values(

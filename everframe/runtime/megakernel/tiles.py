@@ -105,7 +105,8 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         UnsupportedError: the kernel cannot run this plan at all.
     """
     refuse(plan)
-    heads = min(block.heads for block in plan.blocks)
+    heads = min(block.heads for block in plan.blocks if block.heads)
+    even = not any(block.heads % 2 for block in plan.blocks)
     large = plan.tokens * plan.width >= LARGE
     rows = 128 if large else 64
     blocks = -(-plan.tokens // rows)
@@ -114,12 +115,12 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         return -(-blocks * -(-plan.width // cols) // sms) * cols
 
     model_cols = min((128, 64) if large else (64,), key=residual_time)
-    ffn = min(block.ffn for block in plan.blocks)
+    ffn = min((block.ffn for block in plan.blocks if block.ffn), default=PANEL)
     model_tiles = blocks * -(-plan.width // model_cols)
     return Tiles(
         rows=rows,
         model_cols=model_cols,
-        qkv_heads=2 if large and plan.head_dim <= 64 and not heads % 2 else 1,
+        qkv_heads=2 if large and plan.head_dim <= 64 and even else 1,
         up_cols=64 if large else 32,
         head_cols=64,  # wider ones spill: every number has an address of its own
         keys=64,

@@ -27,7 +27,7 @@ def candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
         UnsupportedError: the kernel cannot run this plan at all.
     """
     default = default_tiles(plan, sms)
-    ffn = min(block.ffn for block in plan.blocks)
+    ffn = min((block.ffn for block in plan.blocks if block.ffn), default=PANEL)
     even = all(block.heads % 2 == 0 for block in plan.blocks)
     changes: list[dict[str, int]] = [
         {},

@@ -15,14 +15,20 @@ from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_tasks
 from everframe.runtime.megakernel.tiles import Tiles, default_tiles
-from tests.nets import TINY, UNEVEN, random_bundle, random_frame
+from tests.nets import HALVES, TINY, UNEVEN, random_bundle, random_frame
 from tests.runtime.megakernel.launches import Stream, noise_of, stream
 
 SMALL = (32, 48)
 FLOAT_TOLERANCE = 2e-4
 WIDE_HEADS = replace(TINY, head_dim=128, blocks=(BlockSpec(heads=1, ffn=96, history_frames=2),))
 MIDDLE_HEADS = replace(TINY, head_dim=64, prompt_tokens=3)
-SPECS = {"tiny": TINY, "uneven": UNEVEN, "head 128": WIDE_HEADS, "head 64": MIDDLE_HEADS}
+SPECS = {
+    "tiny": TINY,
+    "uneven": UNEVEN,
+    "halves": HALVES,
+    "head 128": WIDE_HEADS,
+    "head 64": MIDDLE_HEADS,
+}
 SPLIT = Tiles(
     rows=16,
     model_cols=32,
@@ -68,7 +74,7 @@ def test_several_denoising_steps_in_one_launch(steps: int) -> None:
     compare(stream(random_bundle(UNEVEN), SMALL, steps=steps), SMALL, frames=2)
 
 
-@pytest.mark.parametrize("spec", [UNEVEN, WIDE_HEADS], ids=["uneven", "head 128"])
+@pytest.mark.parametrize("spec", [UNEVEN, HALVES, WIDE_HEADS], ids=["uneven", "halves", "head 128"])
 def test_every_split_on_ragged_tiles(spec: Spec) -> None:
     size = (80, 112)  # 35 tokens in blocks of 16; 56 positions a row in tiles of 64
     compare(stream(random_bundle(spec), size, steps=2, tiles=SPLIT, sms=7), size, frames=3)

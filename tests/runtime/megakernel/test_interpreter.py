@@ -18,7 +18,7 @@ from everframe.arch.spec import BlockSpec, Spec
 from everframe.runtime.engine import open_engine
 from everframe.runtime.megakernel.tiles import Tiles
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
-from tests.nets import TINY, UNEVEN, random_bundle, random_frame, random_tokens
+from tests.nets import HALVES, TINY, UNEVEN, random_bundle, random_frame, random_tokens
 from tests.runtime.megakernel.launches import noise_of
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton") is not None
@@ -57,11 +57,12 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
     [
         (TINY, 1, None),
         (UNEVEN, 2, None),
+        (HALVES, 2, None),
         (WIDE_HEADS, 1, None),
         (UNEVEN, 1, SPLIT),
         (TINY, 1, RAGGED),
     ],
-    ids=["tiny", "uneven, two steps", "head 128", "split", "keys beyond the rows"],
+    ids=["tiny", "uneven, two steps", "halves", "head 128", "split", "keys beyond the rows"],
 )
 def test_the_kernel_makes_the_frames_of_eager_torch(
     spec: Spec, steps: int, tiles: Tiles | None
