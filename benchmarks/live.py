@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the age of live pictures.")
     parser.add_argument("what", choices=("transport", "wan", "page", "hour"))
     parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--size", type=parse_size, default=Size(288, 224))
