@@ -31,7 +31,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from benchmarks.live_hour import hour, plot
-from benchmarks.live_transport import PATH, loopback, made_path
+from benchmarks.live_transport import MADE_BY, PATH, loopback, made_path
 from everframe.runtime.bench import commit, hardware
 from everframe.serve.host import Limits
 from everframe.serve.models import Models
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the age of live pictures.")
     parser.add_argument("what", choices=("transport", "wan", "page", "hour"))
     parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--size", type=parse_size, default=Size(288, 224))
@@ -139,7 +139,7 @@ def main() -> None:
             rows = loopback(args.seconds)
         case "wan":
             rows = made_path(args.seconds)
-            about = {"path": PATH}
+            about = {"path_each_way": {**PATH, "made_by": MADE_BY}}
         case "page":
             rows = page(args)
         case _:

@@ -117,7 +117,7 @@ def players() -> list[Player]:
     ]
 
 
-def hour(minutes: float, model: str, engine: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def hour(minutes: int, model: str, engine: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What was found over all, and a row a minute."""
     both = players()
     with LiveServer("--model", model, "--engine", engine, "--size", f"{SIDE}x{SIDE}") as server:
@@ -135,14 +135,14 @@ def hour(minutes: float, model: str, engine: str) -> tuple[dict[str, Any], dict[
     return found, rows
 
 
-async def _play(both: list[Player], server: LiveServer, minutes: float) -> dict[str, Any]:
+async def _play(both: list[Player], server: LiveServer, minutes: int) -> dict[str, Any]:
     begin = time.monotonic() + WARM_UP_S
     end = begin + 60 * minutes
     tasks = [asyncio.create_task(player.play(server, end + 1)) for player in both]
     await asyncio.sleep(max(0.0, begin - time.monotonic()))
     before = [_begin_minute(player) for player in both]
     rows: dict[str, Any] = {}
-    for number in range(1, round(minutes) + 1):
+    for number in range(1, minutes + 1):
         await asyncio.wait(
             tasks,
             timeout=max(0.0, begin + 60 * number - time.monotonic()),

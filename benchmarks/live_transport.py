@@ -23,7 +23,8 @@ from everframe.core.errors import UserError
 SIDE, FPS = 512, 25
 WARM_UP_S = 3.0
 PATH = {"delay_ms": 20.0, "jitter_ms": 5.0}
-"""Each way; the order of the packets is kept."""
+"""Each way, as is the loss; the order of the packets is kept."""
+MADE_BY = "TUN relay between this machine and a network namespace"
 LOSSES = (0.01, 0.03)
 WAYS = ("webrtc, H264", "webrtc, VP8", "websocket, jpeg")
 Row = dict[str, Any]

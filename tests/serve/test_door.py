@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
@@ -168,26 +168,6 @@ def test_any_message_is_read_or_refused(text: str) -> None:
 def test_any_picture_message_is_read_or_refused(data: bytes) -> None:
     with suppress(UserError):
         assert wire.decode(wire.unpack(data)).ndim == 3
-
-
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(messages=st.lists(MESSAGES | st.binary(max_size=60), min_size=1, max_size=15))
-def test_a_connection_survives_rubbish(start: Start, messages: list[str | bytes]) -> None:
-    url = start().url
-
-    async def play() -> None:
-        socket = await opened(url)
-        for message in messages:
-            await socket.send(message)
-        while True:
-            got = await answer_of(socket, json.dumps({"type": "session.ping", "event_id": "p"}))
-            if got["type"] == "session.pong":
-                break
-        await socket.close()
-
-    asyncio.run(play())
 
 
 def test_too_many_messages_a_second_end_the_connection(start: Start) -> None:
