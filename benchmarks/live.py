@@ -8,7 +8,8 @@
 capture to decoded picture. `page`: headless Chromium with a 640x480 webcam file at 25 frames a
 second, capture to display as the page's meter says, read once a second (p50 and p95 of 200
 frames). `slow`: 512x512 raw frames, 40 a second, from a client that does not hold back, to a model
-that takes 50 ms; age and memory of the first and the last quarter. Client, browser and server share the machine. Prints a table and, last, one JSON line.
+that takes 50 ms; age of the first and the last quarter, memory of all four. Client, browser and
+server share the machine. Prints a table and, last, one JSON line.
 """
 
 from __future__ import annotations

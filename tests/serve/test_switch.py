@@ -5,10 +5,10 @@ from itertools import islice
 from pathlib import Path
 
 import av
-import everframe
 import numpy as np
 import pytest
 
+import everframe
 from everframe.serve.client import LiveConnection
 from everframe.serve.host import Limits
 from everframe.serve.models import Models
@@ -26,7 +26,8 @@ WITHIN = 2
 def footage() -> list[Pixels]:
     with av.open(str(CLIP)) as clip:
         frames = islice(clip.decode(video=0), FRAMES)
-        return [f.reformat(width=128, height=128).to_ndarray(format="rgb24") for f in frames]
+        small = [f.reformat(width=128, height=128) for f in frames]
+        return [np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in small]
 
 
 async def restyle(live: LiveConnection, frame: Pixels) -> Pixels:

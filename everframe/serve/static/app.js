@@ -10,6 +10,7 @@ import { Meter } from "./meter.js";
 import { Recorder, Sound, snapshot } from "./recorder.js";
 import { Display } from "./screenout.js";
 import * as sources from "./sources.js";
+import { Transports } from "./transports.js";
 import { connectViews, setAspect, setView, VIEWS } from "./views.js";
 
 const FIRST_PROMPT = "pencil sketch";
@@ -27,7 +28,8 @@ const address = fromAddress();
 const token = address.token ?? "";
 const live = new LiveClient({ token });
 const display = new Display(canvas("output"));
-const capture = new Capture(video, live);
+const transports = new Transports(live, banner);
+const capture = new Capture(video, transports);
 const recorder = new Recorder(canvas("output"));
 const meter = new Meter();
 /** @type {sources.Source | null} */
@@ -61,6 +63,7 @@ function share() {
   const s = settings();
   toAddress({
     token,
+    transport: transports.wish === "auto" ? "" : transports.wish,
     prompt: s.prompt,
     prompt_b: s.prompt_b,
     blend: s.blend ? String(s.blend) : "",
@@ -196,6 +199,7 @@ function second() {
   const age = meter.update(display, stats, live.skipped);
   if (live.state === "live" && age.p50) live.report(age);
   sound?.late(age.p50);
+  write("m-transport", live.state === "live" ? transports.current.label : "-");
   const [width] = stats.received_size ?? [0];
   if (live.state === "live" && width && width < capture.size.width) {
     banner(`the browser sends ${stats.received_size.join("x")} only: the picture is less sharp than it could be`);
@@ -246,6 +250,12 @@ function connectSettings() {
     video.classList.toggle("mirrored", capture.mirror);
   });
   input("sound").addEventListener("change", () => source && begin());
+  select("transport").addEventListener("change", () => {
+    transports.wish = select("transport").value;
+    share();
+    banner("");
+    transports.begin();
+  });
   select("size").addEventListener("change", () => {
     if (!source) return;
     live.end();
@@ -316,6 +326,7 @@ async function load() {
   /** @param {string} path */
   const get = async (path) => (await fetch(path, { headers })).json();
   const info = await get("/api/info");
+  transports.known = info.transports;
   const usual = info.default_size.join("x");
   for (const [width, height] of info.sizes) {
     select("size").add(new Option(`${width} x ${height}`, `${width}x${height}`));
@@ -338,6 +349,8 @@ input("prompt-b").value = address.prompt_b ?? "";
 input("blend").value = String(100 * Number(address.blend ?? 0));
 input("strength").value = String(100 * Number(address.strength ?? 1));
 input("seed").value = address.seed ?? "0";
+if (address.transport) select("transport").value = address.transport;
+transports.wish = select("transport").value || "auto";
 write("strength-value", `${input("strength").value} %`);
 write("blend-value", `${input("blend").value} %`);
 showPast();

@@ -19,19 +19,25 @@ export class Display {
 
   /** @param {import("./everframe.js").Picture} picture */
   async show(picture) {
-    const blob = new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" });
-    const image = await createImageBitmap(blob);
-    if (picture.frameId < this._drawn && this._drawn - picture.frameId < 1000) {
-      image.close(); // decoded after a newer one
+    if (picture.image) {
+      this._draw(picture, picture.image);
       return;
     }
-    this._drawn = picture.frameId;
-    if (this.canvas.width !== picture.width || this.canvas.height !== picture.height) {
-      this.canvas.width = picture.width;
-      this.canvas.height = picture.height;
-    }
-    this.context.drawImage(image, 0, 0);
+    const blob = new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" });
+    const image = await createImageBitmap(blob);
+    this._draw(picture, image);
     image.close();
+  }
+
+  /** @param {import("./everframe.js").Picture} picture @param {CanvasImageSource} image at least
+   * as large as the picture; what is beyond it is left out */
+  _draw(picture, image) {
+    const { width, height } = picture;
+    if (picture.frameId < this._drawn && this._drawn - picture.frameId < 1000) return; // decoded late
+    this._drawn = picture.frameId;
+    if (this.canvas.width !== width) this.canvas.width = width;
+    if (this.canvas.height !== height) this.canvas.height = height;
+    this.context.drawImage(image, 0, 0, width, height, 0, 0, width, height);
     requestAnimationFrame((now) => {
       this.ages.push(Math.max(0, now - picture.captureMs));
       if (this.ages.length > KEPT) this.ages.shift();
