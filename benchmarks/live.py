@@ -2,14 +2,11 @@
 
     python benchmarks/live.py transport --seconds 30
     python benchmarks/live.py page --seconds 300 --model pocket --size 256x256
-    python benchmarks/live.py slow --seconds 60
 
 `transport`: a Python client and the identity engine, 512x512 noise-like frames over loopback,
 capture to decoded picture. `page`: headless Chromium with a 640x480 webcam file at 25 frames a
 second, capture to display as the page's meter says, read once a second (p50 and p95 of 200
-frames). `slow`: 512x512 raw frames, 40 a second, from a client that does not hold back, to a model
-that takes 50 ms; age of the first and the last quarter, memory of all four. Client, browser and
-server share the machine. Prints a table and, last, one JSON line.
+frames). Client, browser and server share the machine. Prints a table and, last, one JSON line.
 """
 
 from __future__ import annotations
@@ -104,46 +101,6 @@ def transport(args: argparse.Namespace) -> dict[str, Any]:
     return rows
 
 
-def slow(args: argparse.Namespace) -> dict[str, Any]:
-    """Whether age or memory grow where the model is slower than the camera."""
-    server = Server(Models("pocket", f"{IDENTITY}:50"), Address(port=0), Limits(), Size(512, 512))
-    server.start()
-    frame = moving_frame(0, 512, 512)
-    ages: list[float] = []
-    memory: list[float] = []
-
-    async def play() -> None:
-        async with everframe.connect(server.url, prompt="pencil sketch", codec="raw") as live:
-
-            async def look() -> None:
-                while True:
-                    ages.append((await live.next()).age_ms)
-
-            looker = asyncio.create_task(look())
-            end = time.monotonic() + args.seconds
-            while time.monotonic() < end:
-                live._in_flight = 0
-                live.send(frame)
-                memory.append(resident_mb())
-                await asyncio.sleep(0.025)
-            looker.cancel()
-
-    asyncio.run(play())
-    server.stop()
-    quarter = len(ages) // 4, len(memory) // 4
-    return {
-        "slow model, 50 ms": {
-            "first_quarter": percentiles(ages[: quarter[0]]),
-            "last_quarter": percentiles(ages[-quarter[0] :]),
-            "frames_sent": len(memory),
-            "pictures": len(ages),
-            "memory_mb": [
-                round(float(np.median(memory[i * quarter[1] :][: quarter[1]]))) for i in range(4)
-            ],
-        }
-    }
-
-
 def camera_file(path: Path) -> None:
     """The bundled clip, to and fro, as Chromium takes it for a camera."""
     with av.open(str(CLIP)) as clip:
@@ -208,14 +165,14 @@ def page(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure the age of live pictures.")
-    parser.add_argument("what", choices=("transport", "page", "slow"))
+    parser.add_argument("what", choices=("transport", "page"))
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--size", type=parse_size, default=Size(288, 224))
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    rows = {"transport": transport, "page": page, "slow": slow}[args.what](args)
+    rows = transport(args) if args.what == "transport" else page(args)
     for name, row in rows.items():
         print(f"{name:32}", "  ".join(f"{k} {v}" for k, v in row.items()))
     report = {

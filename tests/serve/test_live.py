@@ -87,7 +87,7 @@ def test_sessions_side_by_side_do_not_mix(start: Start, model: Path) -> None:
 
 
 def test_a_slow_model_drops_frames_and_builds_no_queue(start: Start, model: Path) -> None:
-    """`benchmarks/live.py slow` does the same for a minute."""
+    """`benchmarks/live_slow.py` does the same for a minute."""
     server = start(Models(str(model), f"identity:{SLOW_MS}"), limits=Limits(deadline_ms=1000))
     big = np.resize(camera(1), (512, 512, 3))
 
