@@ -29,11 +29,20 @@ class Owner(Protocol):
         """Another connection takes over."""
         ...
 
+    def hold_pictures(self, held: bool) -> None:
+        """Send no pictures while they take another road."""
+        ...
+
 
 class Closing(Protocol):
     """A WebRTC connection of a seat."""
 
     seat: Seat
+
+    @property
+    def joined(self) -> bool:
+        """Whether it carries the pictures of a WebSocket's session."""
+        ...
 
     async def close(self) -> None:
         """Hang up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from everframe.stream.control import Control
 from everframe.stream.session import Session
 
 IDENTITY = "identity"
-"""The engine that returns the camera: what is left is the cost of the way."""
+"""The engine that returns the camera: what is left is the cost of the way. `identity:50` takes
+50 ms for it, as a slow model does."""
 ENGINES_KEPT = 4
 """Sizes that stay open; the one used longest ago goes first."""
 
@@ -55,9 +57,9 @@ class Restyler(Protocol):
 class Camera:
     """Returns the frames as they are, for measuring the transport alone."""
 
-    def __init__(self, control: Control) -> None:
-        """Keep the settings, which change nothing."""
-        self._control = control
+    def __init__(self, control: Control, delay_s: float = 0.0) -> None:
+        """Keep the settings, which change nothing; a frame takes `delay_s`."""
+        self._control, self._delay_s = control, delay_s
 
     @property
     def control(self) -> Control:
@@ -66,6 +68,8 @@ class Camera:
 
     def step(self, frame: Pixels, /) -> Pixels:
         """The frame."""
+        if self._delay_s:
+            time.sleep(self._delay_s)
         return frame
 
     def update(self, **_: Any) -> None:
@@ -94,9 +98,10 @@ class Models:
         """Read the default model, so that a wrong name is told at once.
 
         Raises:
-            UserError: no such model.
+            UserError: no such model, or a delay that is no number.
         """
         self.model, self.engine, self.precision = model, engine, precision
+        self._delay_s = delay_of(engine)
         self._folder = find_bundle(model)
         self._bundles: dict[str, Bundle] = {model: Bundle.from_pretrained(model)}
         self._engines: OrderedDict[tuple[str, int, int], Engine[Any]] = OrderedDict()
@@ -108,7 +113,7 @@ class Models:
         Raises:
             UserError: no such model or engine.
         """
-        if self.engine == IDENTITY:
+        if self._delay_s is not None:
             return None
         with self._lock:
             key = model, width, height
@@ -137,7 +142,7 @@ class Models:
     def begin(self, model: str, engine: Engine[Any] | None, control: Control) -> Restyler:
         """A new stream; to be called by the thread that will step it."""
         if engine is None:
-            return Camera(control)
+            return Camera(control, self._delay_s or 0.0)
         known = {str(look["name"]): list(look["prompts"]) for look in self._bundles[model].looks}
         return Session(engine, control, model=Path(model).name, looks=known)
 
@@ -166,3 +171,17 @@ class Models:
         if model != self.model and ("/" in model or "\\" in model or model.startswith(".")):
             raise UserError(f"model '{model}' is no bundled model; leave it out for {self.model}")
         return model
+
+
+def delay_of(engine: str) -> float | None:
+    """Seconds that the identity engine takes for a frame; None: another engine.
+
+    Raises:
+        UserError: the delay is no number of ms.
+    """
+    name, _, delay_ms = engine.partition(":")
+    if name != IDENTITY:
+        return None
+    if delay_ms and not delay_ms.isdigit():
+        raise UserError(f"engine {engine}: name the delay in whole ms, as in {IDENTITY}:50")
+    return int(delay_ms or 0) / 1e3

@@ -20,10 +20,12 @@ class Outbox:
         self._loop, self._ready = loop, asyncio.Event()
         self._messages: deque[str] = deque(maxlen=MESSAGES_KEPT)
         self._picture: Mailbox[bytes] = Mailbox()
-        self.ended = False
+        self.ended = self.held = False
 
     def picture(self, data: bytes) -> None:
-        """Replace the picture that was not sent yet."""
+        """Replace the picture that was not sent yet; none is taken while `held`."""
+        if self.held:
+            return
         self._picture.put(data)
         self._wake()
 

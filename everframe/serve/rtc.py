@@ -1,4 +1,8 @@
-"""WebRTC: a call with the page, WHIP from OBS, WHEP to a player. One class, three directions."""
+"""WebRTC: a call, WHIP from OBS, WHEP to a player, and the pictures of a WebSocket's session.
+
+One class, four roles. `join` is what the page uses: its session and its messages stay on the
+WebSocket, only the pictures take the other road, with their ids in them (`serve.marker`).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -23,14 +28,14 @@ from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
 from everframe.core.errors import UserError
-from everframe.serve import protocol, rtc_fast, wire
+from everframe.serve import marker, protocol, rtc_fast, wire
 from everframe.serve.house import House
 from everframe.serve.mailbox import Mailbox
 from everframe.serve.seat import Seat
 from everframe.serve.wire import Codec, WireFrame
 
 log = logging.getLogger("everframe.serve")
-Role = Literal["call", "whip", "whep"]
+Role = Literal["call", "whip", "whep", "join"]
 CLOCK = 90_000
 SDP_BYTES = 64_000
 STATS_S = 1.0
@@ -39,13 +44,14 @@ ALONE = RTCConfiguration(iceServers=[])
 
 
 class PictureTrack(MediaStreamTrack):
-    """The newest restyled picture as a video track; a `seat.Sink`."""
+    """The newest restyled picture as a video track, `marked` with its id; a `seat.Sink`."""
 
     kind = "video"
 
-    def __init__(self) -> None:
+    def __init__(self, *, marked: bool = False) -> None:
         """Nothing to show yet."""
         super().__init__()
+        self._marked = marked
         self._slot: Mailbox[bytes] = Mailbox()
         self._running, self._ready = asyncio.get_running_loop(), asyncio.Event()
         self._begin = time.monotonic()
@@ -65,7 +71,10 @@ class PictureTrack(MediaStreamTrack):
             self._ready.clear()
             if not self._slot:
                 await self._ready.wait()
-        pixels = wire.decode(wire.unpack(data))
+        made = wire.unpack(data)
+        pixels = wire.decode(made)
+        if self._marked:
+            pixels = marker.stamp(pixels, made.frame_id)
         frame = VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts = round((time.monotonic() - self._begin) * CLOCK)
         frame.time_base = fractions.Fraction(1, CLOCK)
@@ -94,7 +103,7 @@ class ChannelSink:
 
 @dataclass(slots=True, kw_only=True)
 class Peer:
-    """A WebRTC connection. It owns its seat, but for WHEP, which watches another's."""
+    """A WebRTC connection. It owns its seat when called or sent to; a WebSocket does otherwise."""
 
     house: House
     role: Role
@@ -104,6 +113,12 @@ class Peer:
     _track: PictureTrack | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _closed: bool = False
+    _carries: bool = False
+
+    @property
+    def joined(self) -> bool:
+        """Whether it carries the pictures of a WebSocket's session."""
+        return self.role == "join"
 
     async def answer(self, sdp: str) -> str:
         """Take an offer, give the whole answer, candidates included.
@@ -121,7 +136,7 @@ class Peer:
                 raise UserError("it has no video")
             await connection.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
             if self.role != "whip":
-                self._track = PictureTrack()
+                self._track = PictureTrack(marked=self.joined)
                 connection.addTrack(self._track)
                 self.seat.attach(self._track)
             await connection.setLocalDescription(await connection.createAnswer())
@@ -140,7 +155,9 @@ class Peer:
             task.cancel()
         if self._track is not None:
             self.seat.detach(self._track)
-        if self.role != "whep":
+        if self.joined:
+            self._take_over(carries=False)
+        elif self.role != "whep":
             self.house.host.close(self.seat, "its WebRTC connection ended")
             self.house.vacate("ended")
         try:
@@ -178,19 +195,36 @@ class Peer:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, VideoFrame)
-                number += 1
                 width, height = self.seat.size
-                small = frame.reformat(width=width, height=height, format="rgb24")
+                extra = marker.STRIP if self.joined else 0
+                small = frame.reformat(width=width, height=height + extra, format="rgb24")
+                pixels = np.asarray(small.to_ndarray(), np.uint8)
+                number += 1
+                if extra:
+                    pixels, read = marker.read(pixels)
+                    if read is None:
+                        continue
+                    number = read
+                    self._take_over(carries=True)
                 raw = WireFrame(
                     codec=Codec.RAW,
                     frame_id=number,
                     capture_ms=1e3 * time.monotonic(),
                     width=width,
                     height=height,
-                    payload=small.to_ndarray().tobytes(),
+                    payload=pixels.tobytes(),
                 )
                 self.house.host.submit(self.seat, raw)
-                self.seat.meter.received = frame.width, frame.height
+                self.seat.meter.received = frame.width, frame.height * height // (height + extra)
+
+    def _take_over(self, *, carries: bool) -> None:
+        """Whether the pictures go this way; else they go by the WebSocket, as they did before."""
+        if carries == self._carries:
+            return
+        self._carries = carries
+        owner = self.house.owners.get(self.seat.id)
+        if owner is not None:
+            owner.hold_pictures(carries)
 
     def _listen(self, channel: RTCDataChannel) -> None:
         sink = ChannelSink(channel)
@@ -232,6 +266,20 @@ async def open_peer(
         raise UserError("all seats are taken; try again later, or start with --sessions more")
     seat = await house.open(start.model_copy(update={"codec": "raw"}), lambda _: None)
     return await _connected(Peer(house=house, role=role, seat=seat), sdp)
+
+
+async def join_peer(house: House, resume: str, sdp: str) -> tuple[Peer, str]:
+    """A peer for the pictures of a WebSocket's session, named by its resume token; the answer.
+
+    Raises:
+        UserError: there is no such session.
+    """
+    seat = house.host.resume(resume)
+    if seat is None:
+        raise UserError("there is no such session; begin one on the WebSocket first")
+    for before in [p for p in house.peers.values() if p.seat is seat and p.joined]:
+        await before.close()
+    return await _connected(Peer(house=house, role="join", seat=seat), sdp)
 
 
 async def watch_peer(house: House, session: str, sdp: str) -> tuple[Peer, str]:

@@ -13,18 +13,21 @@ from everframe.core.errors import UserError
 from everframe.serve import protocol
 from everframe.serve.host import DEFAULT_PROMPT
 from everframe.serve.house import House
-from everframe.serve.rtc import SDP_BYTES, Role, open_peer, watch_peer
+from everframe.serve.rtc import SDP_BYTES, Role, join_peer, open_peer, watch_peer
 
 SDP_TYPE = "application/sdp"
 
 
 class Call(BaseModel):
-    """Body of `POST /api/webrtc`: an offer and the settings of the session."""
+    """Body of `POST /api/webrtc`: an offer, and either the settings of a session of its own or the
+    resume token of a WebSocket's session, whose pictures then take this road.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     sdp: str = Field(max_length=SDP_BYTES)
-    session_start: protocol.SessionStart
+    session_start: protocol.SessionStart | None = None
+    resume: protocol.Identifier | None = None
 
 
 class Signalling:
@@ -38,7 +41,12 @@ class Signalling:
         """`POST /api/webrtc`: the page's call."""
         try:
             body = Call.model_validate_json(await _body(request))
-            peer, sdp = await open_peer(self._house, "call", body.sdp, body.session_start)
+            if body.resume is not None:
+                peer, sdp = await join_peer(self._house, body.resume, body.sdp)
+            elif body.session_start is not None:
+                peer, sdp = await open_peer(self._house, "call", body.sdp, body.session_start)
+            else:
+                raise UserError("give session_start, or resume of a session on the WebSocket")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return PlainTextResponse(f"{first['loc']}: {first['msg']}\n", 422)

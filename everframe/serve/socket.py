@@ -225,6 +225,10 @@ class Connection:
         self._seat, self._owner = None, False
         self._outbox.message(protocol.SessionEnded(reason="taken over by another connection"))
 
+    def hold_pictures(self, held: bool) -> None:
+        """Send no pictures while they take another road."""
+        self._outbox.held = held
+
     def _depart(self) -> None:
         seat, house = self._seat, self._house
         if seat is None:

@@ -3,14 +3,14 @@
 
 import { Capture } from "./capture.js";
 import { banner, box, button, canvas, input, press, select, video, write } from "./dom.js";
-import { Coder } from "./h264.js";
-import { Link } from "./link.js";
+import { LiveClient } from "./everframe.js";
 import { showFavourites, showLooks, showPast } from "./looks.js";
 import { favourites, fromAddress, remember, toAddress, toggleFavourite } from "./memory.js";
 import { Meter } from "./meter.js";
 import { Recorder, Sound, snapshot } from "./recorder.js";
 import { Display } from "./screenout.js";
 import * as sources from "./sources.js";
+import { Transports } from "./transports.js";
 import { connectViews, setAspect, setView, VIEWS } from "./views.js";
 
 const FIRST_PROMPT = "pencil sketch";
@@ -26,9 +26,10 @@ const STATES = {
 
 const address = fromAddress();
 const token = address.token ?? "";
-const live = new Link({ token });
+const live = new LiveClient({ token });
 const display = new Display(canvas("output"));
-const capture = new Capture(video, live.socket);
+const transports = new Transports(live, banner);
+const capture = new Capture(video, transports);
 const recorder = new Recorder(canvas("output"));
 const meter = new Meter();
 /** @type {sources.Source | null} */
@@ -62,6 +63,7 @@ function share() {
   const s = settings();
   toAddress({
     token,
+    transport: transports.wish === "auto" ? "" : transports.wish,
     prompt: s.prompt,
     prompt_b: s.prompt_b,
     blend: s.blend ? String(s.blend) : "",
@@ -103,7 +105,6 @@ async function begin() {
   banner("");
   button("start").disabled = true;
   try {
-    capture.stop();
     source?.stop();
     source = await openSource();
     box("welcome").hidden = true;
@@ -114,12 +115,10 @@ async function begin() {
     const [width, height] = select("size").value.split("x").map(Number);
     capture.size = { width, height };
     if (live.state === "idle" || live.state === "ended") {
-      await connect();
-    } else if (!(await live.feed(tracked()))) {
-      live.end();
-      await connect();
+      const codec = await transports.codec(width, height);
+      await live.start({ ...settings(), size: [width, height], codec });
     }
-    feed();
+    capture.start(source.stream);
     listen();
     write("start", "Stop");
   } catch (error) {
@@ -128,30 +127,16 @@ async function begin() {
   button("start").disabled = false;
 }
 
-/** Send the camera: by itself in a call, else frame by frame. */
-function feed() {
-  if (!source) return;
-  canvas("output").classList.toggle("mirrored", live.calls && capture.mirror);
-  if (live.calls) {
-    capture.stop();
-    return;
-  }
-  if (live.codec === "h264") capture.coder ??= new Coder();
-  else capture.coder = null;
-  capture.coder?.begin();
-  if (!capture.running) capture.start(source.stream);
-}
-
-async function connect() {
+async function changeTransport() {
+  transports.wish = select("transport").value;
+  share();
+  banner("");
   const { width, height } = capture.size;
-  const way = /** @type {import("./link.js").Way} */ (select("way").value);
-  await live.start(way, { ...settings(), size: [width, height] }, tracked());
-}
-
-/** The stream of the source; a file is played into one where the browser can. */
-function tracked() {
-  // @ts-expect-error: in Chromium; not in TypeScript's library
-  return source?.stream ?? video.captureStream?.() ?? null;
+  if (source && live.codec !== (await transports.codec(width, height))) {
+    live.end(); // a session is coded one way
+    live.session = {};
+    await begin();
+  } else transports.begin();
 }
 
 async function openSource() {
@@ -227,6 +212,7 @@ function second() {
   const age = meter.update(display, stats, live.skipped);
   if (live.state === "live" && age.p50) live.report(age);
   sound?.late(age.p50);
+  write("m-transport", live.state === "live" ? transports.current.label : "-");
   const [width] = stats.received_size ?? [0];
   if (live.state === "live" && width && width < capture.size.width) {
     banner(`the browser sends ${stats.received_size.join("x")} only: the picture is less sharp than it could be`);
@@ -243,12 +229,10 @@ function connectLive() {
     const tail = token ? `&token=${encodeURIComponent(token)}` : "";
     input("obs").value = `${location.origin}/view#session=${created.session_id}${tail}`;
     banner("");
-    feed();
   });
   live.addEventListener("queue", (event) => {
     banner(`all places are taken; you are number ${/** @type {CustomEvent} */ (event).detail.position} in the queue`);
   });
-  live.addEventListener("warning", (event) => banner(/** @type {CustomEvent} */ (event).detail.message));
   live.addEventListener("problem", (event) => banner(/** @type {CustomEvent} */ (event).detail.message));
   live.addEventListener("state", () => {
     box("status").dataset.state = live.state;
@@ -277,17 +261,13 @@ function connectSettings() {
   input("mirror").addEventListener("change", () => {
     capture.mirror = input("mirror").checked;
     video.classList.toggle("mirrored", capture.mirror);
-    feed();
   });
   input("sound").addEventListener("change", () => source && begin());
+  select("transport").addEventListener("change", changeTransport);
   select("size").addEventListener("change", () => {
     if (!source) return;
     live.end();
-    begin();
-  });
-  select("way").addEventListener("change", () => {
-    if (!source) return;
-    live.end();
+    live.session = {};
     begin();
   });
 }
@@ -354,6 +334,7 @@ async function load() {
   /** @param {string} path */
   const get = async (path) => (await fetch(path, { headers })).json();
   const info = await get("/api/info");
+  transports.known = info.transports;
   const usual = info.default_size.join("x");
   for (const [width, height] of info.sizes) {
     select("size").add(new Option(`${width} x ${height}`, `${width}x${height}`));
@@ -376,6 +357,8 @@ input("prompt-b").value = address.prompt_b ?? "";
 input("blend").value = String(100 * Number(address.blend ?? 0));
 input("strength").value = String(100 * Number(address.strength ?? 1));
 input("seed").value = address.seed ?? "0";
+if (address.transport) select("transport").value = address.transport;
+transports.wish = select("transport").value || "auto";
 write("strength-value", `${input("strength").value} %`);
 write("blend-value", `${input("blend").value} %`);
 showPast();

@@ -1,31 +1,23 @@
 // @ts-check
 /**
- * Frames of a playing video as JPEG, or as H.264 where a `Coder` is given, as fast as the client takes
- * them; the newest wins.
+ * Frames of a playing video, as fast as the transport takes them; the newest wins.
  *
  * Where the browser has MediaStreamTrackProcessor, frames come from the track itself: a hidden tab
  * (OBS in front of it) draws nothing, and callbacks of the video element would stop.
  */
 
-import { CODEC_H264 } from "./everframe.js";
-
-/** @typedef {import("./everframe.js").LiveClient} LiveClient */
-
 export class Capture {
-  /** @param {HTMLVideoElement} video @param {LiveClient} live */
-  constructor(video, live) {
+  /** @param {HTMLVideoElement} video @param {import("./transports.js").Transports} transports */
+  constructor(video, transports) {
     this.video = video;
-    this.live = live;
+    this.transports = transports;
     this.mirror = false;
-    this.quality = 0.85;
     this.size = { width: 288, height: 224 };
     this.running = false;
     this._busy = false;
     this._canvas = new OffscreenCanvas(288, 224);
     this._handle = 0;
     this._round = 0;
-    /** @type {import("./h264.js").Coder | null} */
-    this.coder = null;
   }
 
   /** @param {MediaStream | null} stream of the video, if it shows one */
@@ -68,8 +60,9 @@ export class Capture {
 
   /** @param {CanvasImageSource} picture @param {number} captureMs */
   async _take(picture, captureMs) {
-    if (this._busy || !this.live.ready) {
-      this.live.skipped += 1;
+    const transport = this.transports.current;
+    if (this._busy || !transport.ready) {
+      this.transports.live.skipped += 1;
       return;
     }
     this._busy = true;
@@ -83,14 +76,7 @@ export class Capture {
       context.imageSmoothingQuality = "medium";
       context.setTransform(this.mirror ? -1 : 1, 0, 0, 1, this.mirror ? width : 0, 0);
       context.drawImage(picture, 0, 0, width, height);
-      if (this.coder) {
-        this.coder.encode(this._canvas, captureMs, (data, key) =>
-          this.live.send(data, { width, height, captureMs, codec: CODEC_H264, key }) > 0,
-        );
-        return;
-      }
-      const blob = await this._canvas.convertToBlob({ type: "image/jpeg", quality: this.quality });
-      this.live.send(await blob.arrayBuffer(), { width, height, captureMs });
+      await transport.send(this._canvas, captureMs);
     } finally {
       this._busy = false;
     }

@@ -24,7 +24,8 @@ export const FLAG_BYPASS = 4;
 
 /**
  * @typedef {{frameId: number, captureMs: number, serverMs: number, width: number, height: number,
- *   flags: number, codec: number, data: Uint8Array}} Picture
+ *   codec: number, flags: number, data: Uint8Array, image?: CanvasImageSource}} Picture `image`: it is decoded
+ *   already, and valid during the event only
  * @typedef {"idle" | "connecting" | "waiting" | "live" | "reconnecting" | "ended"} State
  */
 
@@ -130,6 +131,11 @@ export class LiveClient extends EventTarget {
     return this.state === "live" && this._frame - this._answered < IN_FLIGHT;
   }
 
+  /** How pictures are coded on the WebSocket: jpeg, h264 or raw. */
+  get codec() {
+    return this._wanted?.codec ?? "jpeg";
+  }
+
   /** Send a coded camera frame. @param {ArrayBuffer} coded
    * @param {{width: number, height: number, captureMs: number, codec?: number, key?: boolean}} frame
    * @returns {number} its id, or -1 if it was left out */
@@ -138,9 +144,20 @@ export class LiveClient extends EventTarget {
       this.skipped += 1;
       return -1;
     }
-    this._frame += 1;
-    this._socket.send(pack(coded, { frameId: this._frame, ...frame }));
+    this._socket.send(pack(coded, { frameId: this.nextFrame(), ...frame }));
     return this._frame;
+  }
+
+  /** The id of a frame that another road than the WebSocket carries. */
+  nextFrame() {
+    this._frame += 1;
+    return this._frame;
+  }
+
+  /** A picture that came, by whatever road. @param {Picture} picture */
+  deliver(picture) {
+    this._answered = Math.max(this._answered, picture.frameId);
+    this._emit("picture", picture);
   }
 
   /** Tell the server what the viewer measured. @param {{p50: number, p95: number}} ms */
@@ -187,9 +204,7 @@ export class LiveClient extends EventTarget {
   /** @param {string | ArrayBuffer} data */
   _hear(data) {
     if (typeof data !== "string") {
-      const picture = unpack(data);
-      this._answered = Math.max(this._answered, picture.frameId);
-      this._emit("picture", picture);
+      this.deliver(unpack(data));
       return;
     }
     const message = JSON.parse(data);

@@ -18,40 +18,35 @@ export class Display {
     /** @type {number[]} */
     this.ages = [];
     this._drawn = -1;
-    this._decoder = new Decoder((frame, picture) => this._draw(frame, picture));
+    this._decoder = new Decoder((frame, picture) => this._draw(picture, frame));
   }
 
-  /** @param {import("./everframe.js").Picture | import("./call.js").Shown} picture */
+  /** @param {import("./everframe.js").Picture} picture */
   async show(picture) {
-    if ("image" in picture) {
-      this._draw(picture.image, picture);
-      picture.done();
+    if (picture.image) {
+      this._draw(picture, picture.image);
       return;
     }
     if (picture.codec === CODEC_H264) {
       this._decoder.decode(picture);
       return;
     }
-    const image = await decoded(picture);
-    if (picture.frameId < this._drawn && this._drawn - picture.frameId < 1000) {
-      image.close(); // decoded after a newer one
-      return;
-    }
-    this._drawn = picture.frameId;
-    this._draw(image, picture);
+    const blob = new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" });
+    const image = await createImageBitmap(blob);
+    this._draw(picture, image);
     image.close();
   }
 
-  /** @param {CanvasImageSource} image
-   * @param {{width: number, height: number, captureMs: number, frameId: number}} picture */
-  _draw(image, picture) {
-    if (this.canvas.width !== picture.width || this.canvas.height !== picture.height) {
-      this.canvas.width = picture.width;
-      this.canvas.height = picture.height;
-    }
-    this.context.drawImage(image, 0, 0);
+  /** @param {import("./everframe.js").Picture} picture @param {CanvasImageSource} image at least
+   * as large as the picture; what is beyond it is left out */
+  _draw(picture, image) {
+    const { width, height } = picture;
+    if (picture.frameId < this._drawn && this._drawn - picture.frameId < 1000) return; // decoded late
+    this._drawn = picture.frameId;
+    if (this.canvas.width !== width) this.canvas.width = width;
+    if (this.canvas.height !== height) this.canvas.height = height;
+    this.context.drawImage(image, 0, 0, width, height, 0, 0, width, height);
     requestAnimationFrame((now) => {
-      if (Number.isNaN(picture.captureMs)) return; // not known yet
       this.ages.push(Math.max(0, now - picture.captureMs));
       if (this.ages.length > KEPT) this.ages.shift();
     });
@@ -66,9 +61,4 @@ export class Display {
     const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
     return { p50: at(0.5), p95: at(0.95) };
   }
-}
-
-/** A JPEG as a bitmap. @param {import("./everframe.js").Picture} picture */
-function decoded(picture) {
-  return createImageBitmap(new Blob([/** @type {BlobPart} */ (picture.data)], { type: "image/jpeg" }));
 }
