@@ -204,11 +204,12 @@ def prune(bundle: Bundle, table: CostTable, plan: PrunePlan, run: Run) -> Bundle
         "candidates": rows,
         "chosen": best.candidate.name,
     }
+    recipe = {name: value for name, value in bundle.meta.items() if name == "recipe"}
     return Bundle(
         spec=best.candidate.spec,
         weights=best.weights,
         looks=bundle.looks,
-        meta={**bundle.meta, "pruned": how},
+        meta={**recipe, "pruned": how},
     )
 
 

@@ -47,6 +47,8 @@ def run_pruning(
     (folder / "config.json").write_text(to_json(config), encoding="utf-8")
     still = replace(config, refresh_every=0)  # the same worlds for every candidate
     sources = build_sources(still, world.device, TextEncoder.load())
+    if world.device.type == "cpu":
+        print("no GPU: for a try give --recipe debug, or a smaller size= and fewer streams=")
     run = Run(
         config=config,
         draw=sources.mixture.draw,

@@ -23,6 +23,10 @@ from everframe.diffusion.programs import flatten_control, named_control
 from everframe.runtime.engine import PreparedSteps, prompt_bias
 
 Array = NDArray[Any]
+RECOMPILE_LIMIT = 256
+"""Networks and frame sizes that one process may compile. Beyond torch's own limit of 8 it would run
+the others eagerly, with no more than a warning.
+"""
 
 
 class TorchEngine:
@@ -143,5 +147,6 @@ def torch_engine(
     engine = TorchEngine(label, bundle, height, width, device)
     engine.autocast = torch.autocast(device.type, torch.bfloat16, enabled=half)
     if compiled:
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         engine.denoise = torch.compile(denoise_step, dynamic=False)
     return engine

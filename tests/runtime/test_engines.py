@@ -1,5 +1,6 @@
 """Every engine runs the same function as eager torch, within the stated tolerance."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History
-from everframe.arch.spec import Spec
+from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.torch_net import table_tensors
 from everframe.arch.torch_ops import TorchOps
 from everframe.core.errors import UserError
@@ -194,6 +195,24 @@ def test_live_sizes_open_and_step(size: tuple[int, int]) -> None:
     assert out.shape == camera.shape
     assert out.dtype == np.uint8
     assert float(out.std()) > 1
+
+
+def test_more_than_eight_networks_stay_compiled() -> None:
+    """As where the shapes of blocks are measured, or a server has many models and sizes."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def counted(graph: torch.fx.GraphModule, _: object) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    for number in range(1, 10):
+        spec = replace(TINY, blocks=(BlockSpec(heads=1, ffn=8 * number),))
+        engine = torch_engine(random_bundle(spec), 16, 16, "float32", compiled=True)
+        engine.denoise = torch.compile(denoise_step, dynamic=False, backend=counted)
+        prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 1)
+        camera, noise = torch.zeros((16, 16, 3), dtype=torch.uint8), torch.zeros(3, 16, 16)
+        engine.step(engine.empty_history(), camera, noise, prepared)
+        assert len(graphs) == number
 
 
 def test_auto_names_the_engine_it_took() -> None:
