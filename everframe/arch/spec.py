@@ -114,7 +114,7 @@ class Spec:
         ffn: int,
         history_frames: int,
         history_every: int = 2,
-        **other: int,
+        **other: Any,
     ) -> Spec:
         """A spec of equal blocks, each `history_every`-th of which (from the second on) sees the
         history.
