@@ -79,8 +79,7 @@ class MegakernelEngine(TorchEngine):
         self.plan = plan_frame(step_program(bundle.spec, height, width))
         ctas = self.options.ctas or (1 if self.options.interpreted else multiprocessors(device))
         self.tiles = self.options.tiles or default_tiles(self.plan, ctas)
-        # the interpreter runs CTAs one after the other: a second list would wait for ever
-        self.ctas = 1 if self.options.interpreted else ctas * self.tiles.per_sm
+        self.ctas = ctas * self.tiles.per_sm
         check_shared_memory(self.plan, self.tiles)
         self.fixed = operands(bundle.spec, self.plan, bundle.weights)
         self.layout = Layout(plan=self.plan, tiles=self.tiles, steps=1)
