@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History
+from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
 from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.megakernel.check import check_schedule, check_shared_memory
@@ -27,7 +29,6 @@ from everframe.runtime.megakernel.tiles import PANEL, Tiles, default_tiles
 from everframe.runtime.megakernel.torch_launch import (
     Constants,
     Kernel,
-    KernelStuckError,
     Pictures,
     Tables,
     constants_of,
@@ -102,6 +103,12 @@ class MegakernelEngine(TorchEngine):
                 delayed=self.options.delayed,
             )
         return self._kernels[steps]
+
+    def beside(self) -> MegakernelEngine:
+        """Another engine for another stream: shares weights and schedules, has its own scratch."""
+        other = copy.copy(self)
+        other._kernels = {n: kernel.beside() for n, kernel in self._kernels.items()}
+        return other
 
     def kernel(self, steps: int = 1) -> Kernel:
         """The kernel of a step count, for measurements and tests."""
@@ -208,7 +215,7 @@ def megakernel_engine(bundle: Bundle, height: int, width: int, precision: str) -
     """
     try:
         return _verified(bundle, height, width, precision)
-    except (UnsupportedError, KernelStuckError, RuntimeError) as error:
+    except (UserError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
     engine = torch_engine(bundle, height, width, precision, compiled=True)
     engine.name = f"{engine.name} instead of megakernel: {reason}"

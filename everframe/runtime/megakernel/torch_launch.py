@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from everframe.runtime.megakernel.pack import (
 )
 from everframe.runtime.megakernel.schedule import Schedule
 from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
-from everframe.runtime.megakernel.triton_kernel import frame_kernel
+from everframe.runtime.megakernel.triton_kernel import BUILD_ERRORS, frame_kernel
 
 POLL_LIMIT = 2_000_000
 """Polls of a wait before it gives up: about two seconds on an H100 (one poll 0.7 to 1 us)."""
@@ -33,6 +34,10 @@ SAFE_EXPONENT = 60.0
 LAST_EPOCH = 1 << 20
 """Launches after which the counters start again from zero; targets stay below 2^31 / this."""
 _KERNEL: Any = frame_kernel
+
+
+class KernelBuildError(RuntimeError):
+    """Triton could not compile the kernel, or the device has no room for it."""
 
 
 class KernelStuckError(RuntimeError):
@@ -122,6 +127,14 @@ class Kernel:
         self.options |= {"DELAYED": int(delayed)}
         self._compiled: Any = None
 
+    def beside(self) -> Kernel:
+        """The same kernel with counters and scratch of its own, to run at the same time."""
+        other = copy.copy(self)
+        for name in ("counters", "error", "stamps", "work", "sums"):
+            vars(other)[name] = torch.zeros_like(vars(self)[name])
+        other.epoch = 0
+        return other
+
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
@@ -175,13 +188,16 @@ class Kernel:
             names = _KERNEL.arg_names[len(arguments) :]
             self._compiled[grid](*arguments, *(self.options[name] for name in names))
             return
-        # a cooperative launch is refused where its CTAs could not all be resident at once
-        self._compiled = _KERNEL[grid](
-            *arguments,
-            **self.options,
-            num_warps=self.layout.tiles.warps,
-            launch_cooperative_grid=True,
-        )
+        try:
+            # a cooperative launch is refused where its CTAs could not all be resident at once
+            self._compiled = _KERNEL[grid](
+                *arguments,
+                **self.options,
+                num_warps=self.layout.tiles.warps,
+                launch_cooperative_grid=True,
+            )
+        except BUILD_ERRORS as error:  # tiles that do not fit, or a compiler that fails
+            raise KernelBuildError(f"the mega kernel cannot be built: {error}") from error
 
     def _interpret(self, arguments: Sequence[Any]) -> None:
         """Triton's interpreter runs CTAs one after the other, so it gets one instruction at a time:

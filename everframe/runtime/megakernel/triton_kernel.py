@@ -4,6 +4,7 @@
 
 import triton
 import triton.language as tl
+from triton.errors import TritonError
 
 from everframe.runtime.megakernel.triton_attention import attend
 from everframe.runtime.megakernel.triton_memory import (
@@ -25,6 +26,9 @@ from everframe.runtime.megakernel.triton_memory import (
 )
 from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
 from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
+
+BUILD_ERRORS: tuple[type[Exception], ...] = (TritonError,)
+"""What Triton raises for a kernel that it cannot compile or that the device has no room for."""
 
 
 @triton.jit

@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """The machine code of the Triton kernel, compiled for `sm_90a` without a GPU: which loads, flags
 and matrix instructions it uses. Runs where triton is installed (no `TRITON_INTERPRET`); a minute.
 """
