@@ -351,6 +351,8 @@ def _best_kernel(
         if error < 3 and (best is None or ms < best[0]):
             best = (ms, engine)
     result.best = None if best is None else best[1]
+    if result.best is not None and sweep > 1:
+        result.best.keep_tiles()
     return result.best
 
 

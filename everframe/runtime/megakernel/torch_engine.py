@@ -25,7 +25,7 @@ from everframe.runtime.megakernel.pack import pack_keys
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
-from everframe.runtime.megakernel.tiles import PANEL, Tiles, default_tiles
+from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, Tiles, default_tiles
 from everframe.runtime.megakernel.torch_launch import (
     Constants,
     Kernel,
@@ -34,6 +34,8 @@ from everframe.runtime.megakernel.torch_launch import (
     constants_of,
     multiprocessors,
 )
+from everframe.runtime.megakernel.triton_kernel import COMPILER
+from everframe.runtime.megakernel.tuned import load_tiles, save_tiles, tuning_key
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 
 Array = NDArray[Any]
@@ -79,7 +81,7 @@ class MegakernelEngine(TorchEngine):
         self.options = options or KernelOptions()
         self.plan = plan_frame(step_program(bundle.spec, height, width))
         ctas = self.options.ctas or (1 if self.options.interpreted else multiprocessors(device))
-        self.tiles = self.options.tiles or default_tiles(self.plan, ctas)
+        self.tiles = self.options.tiles or self._tuned() or default_tiles(self.plan, ctas)
         self.ctas = ctas * self.tiles.per_sm
         check_shared_memory(self.plan, self.tiles)
         self.fixed = operands(bundle.spec, self.plan, bundle.weights)
@@ -88,6 +90,22 @@ class MegakernelEngine(TorchEngine):
         self.constants: Constants = constants_of(self.layout, self.fixed, device, dtype)
         self._kernels: dict[int, Kernel] = {}
         self._kernel(1)
+
+    def _key(self) -> str:
+        gpu = torch.cuda.get_device_name(self.device)
+        return tuning_key(self.spec, (self.height, self.width), gpu, COMPILER)
+
+    def _tuned(self) -> Tiles | None:
+        """What a sweep kept for the whole GPU, if it still fits."""
+        if self.options.interpreted or self.options.ctas is not None:
+            return None
+        tiles = load_tiles(self._key())
+        fits = tiles is not None and tiles.shared_memory(self.plan) * tiles.per_sm <= SHARED_MEMORY
+        return tiles if fits else None
+
+    def keep_tiles(self) -> None:
+        """Remember these tiles as the fastest of this model and size on this GPU."""
+        save_tiles(self._key(), self.tiles)
 
     def _kernel(self, steps: int) -> Kernel:
         if steps not in self._kernels:

@@ -30,6 +30,9 @@ from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, r
 BUILD_ERRORS: tuple[type[Exception], ...] = (TritonError,)
 """What Triton raises for a kernel that it cannot compile or that the device has no room for."""
 
+COMPILER: str = triton.__version__
+"""Version of Triton."""
+
 
 @triton.jit
 def matrix_tile(

@@ -107,6 +107,28 @@ def test_memory_of_another_engine_is_taken_over() -> None:
     assert np.abs(results[0] - results[1]).max() <= 1
 
 
+def test_kernels_beside_each_other_share_no_scratch() -> None:
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
+
+    first, _ = engines(TINY, None)
+    assert isinstance(first, MegakernelEngine)
+    second = first.beside()
+    prepared = first.prepare(first.encode_prompt(*random_tokens(0)), 1)
+    own: list[list[np.ndarray]] = [[], []]
+    histories = [first.empty_history(), second.empty_history()]
+    for number in range(2):
+        for i, engine in enumerate((first, second)):
+            camera = torch.from_numpy(random_frame(number + 5 * i, *SIZE))
+            frame, histories[i] = engine.step(histories[i], camera, noise_of(SIZE), prepared)
+            if not histories[i].has_anchor:
+                histories[i] = histories[i].anchored(output=frame, camera=camera)
+            own[i].append(engine.to_numpy(frame))
+            if number == 0:  # the other's next frame must not see this one's scratch
+                engine.kernel().poison()
+    assert first.kernel().epoch == second.kernel().epoch == 2
+    assert np.array_equal(own[0], frames(first, 1, 2))
+
+
 def test_a_stuck_instruction_is_named() -> None:
     from everframe.runtime.megakernel.torch_engine import MegakernelEngine
     from everframe.runtime.megakernel.torch_launch import KernelStuckError
