@@ -37,7 +37,7 @@ WHERE = {
     "ai_edge_litert": ("everframe/data/people/masks.py",),
     "h5py": ("everframe/evaluate/*.py",),
     "cv2": ("everframe/evaluate/*.py",),
-    "matplotlib": ("everframe/evaluate/*.py",),
+    "matplotlib": ("everframe/evaluate/*.py", "everframe/runtime/megakernel/timeline.py"),
     "av": (
         "everframe/stream/*.py",
         "everframe/data/source.py",

@@ -6,6 +6,11 @@ count; eager torch is also measured as it is used, bound by its launches.
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,12 +36,12 @@ from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.megakernel.timeline import draw_timeline
 from everframe.runtime.megakernel.torch_engine import (
     KernelOptions,
     MegakernelEngine,
     disagreement,
 )
-from everframe.runtime.megakernel.torch_launch import KernelStuckError
 from everframe.runtime.megakernel.tune import candidates, phases, trace
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 
@@ -68,6 +73,16 @@ SHAPES: dict[str, tuple[Spec, Size]] = {
     "broadcast": (preset("broadcast"), (704, 1280)),
     "cinema": (preset("cinema"), (1088, 1920)),
 }
+GROWTH: dict[str, tuple[Spec, Size]] = {
+    **{
+        f"B tokens {n * n}": (_shape(32, 512, 64, 12, 1408, 6), (32 * n, 32 * n))
+        for n in (8, 24, 32)
+    },
+    **{f"B window {n}": (_shape(32, 512, 64, 12, 1408, n), (512, 512)) for n in (1, 3, 8)},
+    **{f"B depth {n}": (_shape(32, 512, 64, n, 1408, 6), (512, 512)) for n in (6, 24)},
+}
+"""How time grows: B, which has 256 tokens, window 6 and depth 12, with one number changed."""
+SHAPES.update(GROWTH)
 """Random weights; `pocket` and `studio` are measured with their own at 256x256."""
 SHIPPED = ("pocket", "studio")
 
@@ -168,7 +183,7 @@ def floor_ms(spec: Spec, size: Size, ceiling: Ceilings) -> float:
 
 
 @dataclass(slots=True)
-class _Stream:
+class BenchStream:
     """An engine in the middle of a stream: every frame costs the same."""
 
     engine: TorchEngine
@@ -182,7 +197,8 @@ class _Stream:
         return self.engine.step(self.history, self.camera, self.noise, self.prepared)
 
 
-def _stream(engine: TorchEngine) -> _Stream:
+def bench_stream(engine: TorchEngine) -> BenchStream:
+    """A stream whose memory is full, with random prompt and noise."""
     spec, size = engine.spec, (engine.height, engine.width)
     rng = np.random.default_rng(0)
     code = rng.standard_normal((spec.prompt_tokens + 1, spec.prompt_width)).astype(np.float32)
@@ -197,10 +213,10 @@ def _stream(engine: TorchEngine) -> _Stream:
         made, history = engine.step(history, camera, noise, prepared)
         history = history.anchored(output=made, camera=camera)
     torch.cuda.synchronize()
-    return _Stream(engine, prepared, camera, noise, history)
+    return BenchStream(engine, prepared, camera, noise, history)
 
 
-def _captured(stream: _Stream) -> Callable[[], object]:
+def captured(stream: BenchStream) -> Callable[[], object]:
     """The frame as a CUDA graph."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -214,8 +230,35 @@ def _captured(stream: _Stream) -> Callable[[], object]:
     return graph.replay
 
 
+def autotuned_ms(shape: str, limit_s: float) -> list[float]:
+    """Times of torch.compile's max-autotune mode with a CUDA graph, from a process that can be
+    stopped.
+
+    Raises:
+        RuntimeError: it failed or ran out of time.
+    """
+    command = [sys.executable, "-m", "everframe.runtime.torch_autotune", shape]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        try:
+            printed, _ = child.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)  # its compiler's workers too
+            raise RuntimeError(f"did not end within {limit_s:.0f} s") from None
+    if child.returncode:
+        raise RuntimeError(f"ended with code {child.returncode}")
+    return [float(x) for x in json.loads(printed.strip().splitlines()[-1])]
+
+
 def measure_shape(
-    shape: str, ceiling: Ceilings, *, sweep: int, samples: int = SAMPLES, tell: Tell
+    shape: str,
+    ceiling: Ceilings,
+    *,
+    sweep: int,
+    samples: int = SAMPLES,
+    autotune_s: float = 0,
+    tell: Tell,
 ) -> ShapeResult:
     """All engines of a shape, one after the other, on the current device.
 
@@ -224,6 +267,7 @@ def measure_shape(
         ceiling: from `ceilings`.
         sweep: how many tile candidates of the mega kernel to try, at least 1.
         samples: timed frames of each engine.
+        autotune_s: time limit of torch.compile's max-autotune mode; 0: leave it out.
         tell: gets a line about what is going on.
 
     Raises:
@@ -251,22 +295,34 @@ def measure_shape(
 
     kernel = _best_kernel(bundle, size, result, sweep, tell)
     if kernel is not None:
-        add("megakernel", device_ms(_stream(kernel).frame, samples))
+        add("megakernel", device_ms(bench_stream(kernel).frame, samples))
         kernel.kernel().check()
-    for name, compiled, graph in (
-        ("eager", False, False),
-        ("eager+graph", False, True),
-        ("compiled+graph", True, True),
-    ):
+    others = _baselines(bundle, size, samples)
+    if autotune_s:
+        others["autotuned+graph"] = lambda: autotuned_ms(shape, autotune_s)
+    for name, times in others.items():
         tell(f"{shape:10} {name}: opening")
         try:
-            stream = _stream(torch_engine(bundle, *size, "bfloat16", compiled=compiled))
-            frame = _captured(stream) if graph else stream.frame
-            add(name, device_ms(frame, samples if graph else min(samples, 50)))
+            add(name, times())
         except RuntimeError as error:
             result.remarks[name] = str(error).strip().splitlines()[0]
             tell(f"{shape:10} {name}: {result.remarks[name]}")
     return result
+
+
+def _baselines(bundle: Bundle, size: Size, samples: int) -> dict[str, Callable[[], list[float]]]:
+    """What the mega kernel is compared with: name -> measurement."""
+
+    def timed(*, compiled: bool, graph: bool) -> list[float]:
+        stream = bench_stream(torch_engine(bundle, *size, "bfloat16", compiled=compiled))
+        frame = captured(stream) if graph else stream.frame
+        return device_ms(frame, samples if graph else min(samples, 50))
+
+    return {
+        "eager": lambda: timed(compiled=False, graph=False),
+        "eager+graph": lambda: timed(compiled=False, graph=True),
+        "compiled+graph": lambda: timed(compiled=True, graph=True),
+    }
 
 
 def _best_kernel(
@@ -284,9 +340,9 @@ def _best_kernel(
         try:
             engine = MegakernelEngine(bundle, *size, device, KernelOptions(tiles=tiles))
             error = disagreement(engine, reference)
-            ms = float(np.median(device_ms(_stream(engine).frame, 50)))
+            ms = float(np.median(device_ms(bench_stream(engine).frame, 50)))
             engine.kernel().check()
-        except (UserError, KernelStuckError, RuntimeError) as problem:
+        except (UserError, RuntimeError) as problem:
             result.remarks[name] = str(problem).strip().splitlines()[0]
             tell(f"{name}: {result.remarks[name]}")
             continue
@@ -295,6 +351,8 @@ def _best_kernel(
         if error < 3 and (best is None or ms < best[0]):
             best = (ms, engine)
     result.best = None if best is None else best[1]
+    if result.best is not None and sweep > 1:
+        result.best.keep_tiles()
     return result.best
 
 
@@ -315,11 +373,15 @@ def _short(tiles: Tiles) -> str:
     )
 
 
-def timeline(engine: MegakernelEngine, bundle: Bundle) -> tuple[dict[str, object], list[str]]:
-    """One frame of an engine's schedule with times: (trace, lines about the phases)."""
+def timeline(
+    engine: MegakernelEngine, bundle: Bundle, picture: Path
+) -> tuple[dict[str, object], list[str]]:
+    """One frame of an engine's schedule with times: (trace, lines about the phases); the picture
+    goes to a PNG.
+    """
     options = KernelOptions(tiles=engine.tiles, timed=True)
     timed = MegakernelEngine(bundle, engine.height, engine.width, engine.device, options)
-    stream = _stream(timed)
+    stream = bench_stream(timed)
     for _ in range(5):
         stream.frame()
     torch.cuda.synchronize()
@@ -330,4 +392,7 @@ def timeline(engine: MegakernelEngine, bundle: Bundle) -> tuple[dict[str, object
         f"{name:24} {begin:8.1f} to {end:8.1f} us, a task {mean:6.1f} us"
         for name, begin, end, mean in phases(kernel.schedule, stamps)
     ]
+    us = (stamps.max() - stamps.min()) / 1e3
+    title = f"{us:.1f} us, {kernel.schedule.estimate_us:.1f} estimated; {_short(engine.tiles)}"
+    draw_timeline(kernel.schedule, stamps, picture, title=title)
     return trace(kernel.schedule, stamps), lines

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from everframe.runtime.megakernel.isa import Instruction, TaskGraph
 
@@ -21,11 +21,16 @@ SIGNAL_US = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Lists of instruction numbers, one per multiprocessor, and the estimated time in us."""
+    """Lists of instruction numbers, one per multiprocessor; the estimated time in us, and of each
+    instruction when it is expected to be begun and done.
+    """
 
     graph: TaskGraph
     lists: tuple[tuple[int, ...], ...]
     estimate_us: float
+    expected: Mapping[int, tuple[float, float]] = field(
+        default_factory=dict[int, tuple[float, float]]
+    )
 
     @property
     def filled(self) -> float:
@@ -43,6 +48,7 @@ def schedule_tasks(graph: TaskGraph, sms: int) -> Schedule:
     heapq.heapify(heap)
     free = [(0.0, sm) for sm in range(sms)]
     lists: list[list[int]] = [[] for _ in range(sms)]
+    expected: dict[int, tuple[float, float]] = {}
     end = 0.0
     while heap:
         _, index = heapq.heappop(heap)
@@ -51,6 +57,7 @@ def schedule_tasks(graph: TaskGraph, sms: int) -> Schedule:
         done = _finish(instruction, at, ready_at)
         heapq.heappush(free, (done, sm))
         lists[sm].append(index)
+        expected[index] = (at, done)
         end = max(end, done)
         counter = instruction.signal
         signals[counter] += 1
@@ -61,7 +68,12 @@ def schedule_tasks(graph: TaskGraph, sms: int) -> Schedule:
                 if waiting[other] == 0:
                     begin = _served(graph.instructions[other], 0, ready_at)
                     heapq.heappush(heap, (begin, other))
-    return Schedule(graph=graph, lists=tuple(tuple(x) for x in lists), estimate_us=end)
+    return Schedule(
+        graph=graph,
+        lists=tuple(tuple(x) for x in lists),
+        estimate_us=end,
+        expected=expected,
+    )
 
 
 def _dependencies(graph: TaskGraph) -> tuple[list[int], dict[int, list[int]]]:

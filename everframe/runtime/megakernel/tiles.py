@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
 
+ALIGNED = 16
+"""Tiles begin at multiples of this many rows and columns."""
 PANEL = 64
 """Matrices are stored as panels of 64 columns: 128 bytes of bfloat16."""
 SHARED_MEMORY = 227 * 1024
@@ -47,6 +49,16 @@ class Tiles:
     stages: int = 3
     warps: int = 4
     per_sm: int = 1
+
+    def __post_init__(self) -> None:
+        """The kernel relies on tiles that begin at multiples of 16 rows and columns.
+
+        Raises:
+            ValueError: a size is no multiple of 16.
+        """
+        sizes = (self.rows, self.model_cols, self.up_cols, self.head_cols, self.keys)
+        if any(size % ALIGNED for size in (*sizes, self.conv_rows)):
+            raise ValueError(f"sizes of tiles must be multiples of {ALIGNED}: {self}")
 
     def shared_memory(self, plan: FramePlan) -> int:
         """Bytes of the largest pipeline: operands of all stages, and staging of one result."""

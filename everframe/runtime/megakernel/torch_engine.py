@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.history import History
+from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
 from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.megakernel.check import check_schedule, check_shared_memory
@@ -23,16 +25,17 @@ from everframe.runtime.megakernel.pack import pack_keys
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
-from everframe.runtime.megakernel.tiles import PANEL, Tiles, default_tiles
+from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, Tiles, default_tiles
 from everframe.runtime.megakernel.torch_launch import (
     Constants,
     Kernel,
-    KernelStuckError,
     Pictures,
     Tables,
     constants_of,
     multiprocessors,
 )
+from everframe.runtime.megakernel.triton_kernel import COMPILER
+from everframe.runtime.megakernel.tuned import load_tiles, save_tiles, tuning_key
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 
 Array = NDArray[Any]
@@ -78,9 +81,8 @@ class MegakernelEngine(TorchEngine):
         self.options = options or KernelOptions()
         self.plan = plan_frame(step_program(bundle.spec, height, width))
         ctas = self.options.ctas or (1 if self.options.interpreted else multiprocessors(device))
-        self.tiles = self.options.tiles or default_tiles(self.plan, ctas)
-        # the interpreter runs CTAs one after the other: a second list would wait for ever
-        self.ctas = 1 if self.options.interpreted else ctas * self.tiles.per_sm
+        self.tiles = self.options.tiles or self._tuned() or default_tiles(self.plan, ctas)
+        self.ctas = ctas * self.tiles.per_sm
         check_shared_memory(self.plan, self.tiles)
         self.fixed = operands(bundle.spec, self.plan, bundle.weights)
         self.layout = Layout(plan=self.plan, tiles=self.tiles, steps=1)
@@ -88,6 +90,22 @@ class MegakernelEngine(TorchEngine):
         self.constants: Constants = constants_of(self.layout, self.fixed, device, dtype)
         self._kernels: dict[int, Kernel] = {}
         self._kernel(1)
+
+    def _key(self) -> str:
+        gpu = torch.cuda.get_device_name(self.device)
+        return tuning_key(self.spec, (self.height, self.width), gpu, COMPILER)
+
+    def _tuned(self) -> Tiles | None:
+        """What a sweep kept for the whole GPU, if it still fits."""
+        if self.options.interpreted or self.options.ctas is not None:
+            return None
+        tiles = load_tiles(self._key())
+        fits = tiles is not None and tiles.shared_memory(self.plan) * tiles.per_sm <= SHARED_MEMORY
+        return tiles if fits else None
+
+    def keep_tiles(self) -> None:
+        """Remember these tiles as the fastest of this model and size on this GPU."""
+        save_tiles(self._key(), self.tiles)
 
     def _kernel(self, steps: int) -> Kernel:
         if steps not in self._kernels:
@@ -103,6 +121,12 @@ class MegakernelEngine(TorchEngine):
                 delayed=self.options.delayed,
             )
         return self._kernels[steps]
+
+    def beside(self) -> MegakernelEngine:
+        """Another engine for another stream: shares weights and schedules, has its own scratch."""
+        other = copy.copy(self)
+        other._kernels = {n: kernel.beside() for n, kernel in self._kernels.items()}
+        return other
 
     def kernel(self, steps: int = 1) -> Kernel:
         """The kernel of a step count, for measurements and tests."""
@@ -209,7 +233,7 @@ def megakernel_engine(bundle: Bundle, height: int, width: int, precision: str) -
     """
     try:
         return _verified(bundle, height, width, precision)
-    except (UnsupportedError, KernelStuckError, RuntimeError) as error:
+    except (UserError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
     engine = torch_engine(bundle, height, width, precision, compiled=True)
     engine.name = f"{engine.name} instead of megakernel: {reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from everframe.core.errors import UserError
-from everframe.runtime.megakernel.encode import encode
+from everframe.runtime.megakernel.encode import SIGNAL, WAITS, encode
 from everframe.runtime.megakernel.layout import Layout
 from everframe.runtime.megakernel.operands import Operands, StepControl, score_bound
 from everframe.runtime.megakernel.pack import (
@@ -24,7 +25,7 @@ from everframe.runtime.megakernel.pack import (
 )
 from everframe.runtime.megakernel.schedule import Schedule
 from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
-from everframe.runtime.megakernel.triton_kernel import frame_kernel
+from everframe.runtime.megakernel.triton_kernel import BUILD_ERRORS, frame_kernel
 
 POLL_LIMIT = 2_000_000
 """Polls of a wait before it gives up: about two seconds on an H100 (one poll 0.7 to 1 us)."""
@@ -33,6 +34,10 @@ SAFE_EXPONENT = 60.0
 LAST_EPOCH = 1 << 20
 """Launches after which the counters start again from zero; targets stay below 2^31 / this."""
 _KERNEL: Any = frame_kernel
+
+
+class KernelBuildError(RuntimeError):
+    """Triton could not compile the kernel, or the device has no room for it."""
 
 
 class KernelStuckError(RuntimeError):
@@ -102,8 +107,8 @@ class Kernel:
         delayed: bool = False,
         poll_limit: int = POLL_LIMIT,
     ) -> None:
-        """Allocate. `interpreted`: Triton's interpreter on the CPU, which runs one list only;
-        `timed`: keep the times of every instruction; `delayed`: hold up each by a random time.
+        """Allocate. `interpreted`: Triton's interpreter on the CPU, several lists in a random legal
+        order; `timed`: keep the times of instructions; `delayed`: hold up each by a random time.
         """
         self.schedule, self.layout, self.constants = schedule, layout, constants
         self.device, self.dtype = constants.weights.device, constants.weights.dtype
@@ -121,6 +126,14 @@ class Kernel:
         self.options |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": poll_limit}
         self.options |= {"DELAYED": int(delayed)}
         self._compiled: Any = None
+
+    def beside(self) -> Kernel:
+        """The same kernel with counters and scratch of its own, to run at the same time."""
+        other = copy.copy(self)
+        for name in ("counters", "error", "stamps", "work", "sums"):
+            vars(other)[name] = torch.zeros_like(vars(self)[name])
+        other.epoch = 0
+        return other
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
@@ -151,14 +164,15 @@ class Kernel:
             self.epoch = 0
         self.epoch += 1
         c, p = self.constants, pictures
-        frames = (p.camera, p.previous, p.anchor_output, p.anchor_camera, p.noise)
+        frames = (p.camera, p.previous, p.anchor_output, p.anchor_camera)
         self._launch(
             *(self.table, self.starts, self.counters, self.error, self.stamps),
             *(self.epoch, filled, int(p.has_previous), int(p.has_anchor)),
             *(self.work, self.sums, c.weights, c.convolutions, c.fixed),
             *(tables.control, tables.prompt),
-            *(_aligned(frame) for frame in frames),
-            *(out, new, *past),
+            *(_aligned(frame, torch.uint8) for frame in frames),
+            _aligned(p.noise, torch.float32),
+            *(out, new, *(_aligned(slot, self.dtype) for slot in past)),
         )
         return out, new
 
@@ -166,14 +180,48 @@ class Kernel:
         """Past the first launch Triton's own dispatch, which looks at every argument again, is
         skipped: it takes longer than a small model's frame.
         """
+        if self.interpreted:
+            self._interpret(arguments)
+            return
         grid = (len(self.schedule.lists), 1, 1)
         if self._compiled is not None:
             names = _KERNEL.arg_names[len(arguments) :]
             self._compiled[grid](*arguments, *(self.options[name] for name in names))
             return
-        extra: dict[str, Any] = {} if self.interpreted else {"launch_cooperative_grid": True}
-        warps = self.layout.tiles.warps
-        self._compiled = _KERNEL[grid](*arguments, **self.options, num_warps=warps, **extra)
+        try:
+            # a cooperative launch is refused where its CTAs could not all be resident at once
+            self._compiled = _KERNEL[grid](
+                *arguments,
+                **self.options,
+                num_warps=self.layout.tiles.warps,
+                launch_cooperative_grid=True,
+            )
+        except BUILD_ERRORS as error:  # tiles that do not fit, or a compiler that fails
+            raise KernelBuildError(f"the mega kernel cannot be built: {error}") from error
+
+    def _interpret(self, arguments: Sequence[Any]) -> None:
+        """Triton's interpreter runs CTAs one after the other, so it gets one instruction at a time:
+        the next of a random list among those whose counters are there. Where there is none, the
+        wait that cannot end runs out of time in the kernel.
+        """
+        rng = np.random.default_rng(self.epoch)
+        at, ends = self.starts[:-1].tolist(), self.starts[1:].tolist()
+        while unfinished := [cta for cta, row in enumerate(at) if row < ends[cta]]:
+            ready = [cta for cta in unfinished if self._ready(at[cta])]
+            cta = int(rng.choice(ready or unfinished))
+            starts = torch.tensor([at[cta], at[cta] + 1], dtype=torch.int32)
+            _KERNEL[(1, 1, 1)](arguments[0], starts, *arguments[2:], **self.options)
+            at[cta] += 1
+            if int(self.error.item()):
+                return
+
+    def _ready(self, row: int) -> bool:
+        """Whether the counters of all wait stages of a row of the table are there."""
+        words = self.table[row, WAITS:SIGNAL].reshape(-1, 3).tolist()
+        return all(
+            bool((self.counters[first : first + count] >= target * self.epoch).all())
+            for first, count, target in words
+        )
 
     def recompile(self, **options: int) -> None:
         """Change compile-time options, for tests."""
@@ -256,9 +304,11 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
     }
 
 
-def _aligned(tensor: Tensor) -> Tensor:
-    """Contiguous, and at an address that the compiled kernel may rely on."""
-    tensor = tensor.contiguous()
+def _aligned(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the compiled kernel relies on and no later launch looks at again: type, contiguous, and
+    an address that 16 divides.
+    """
+    tensor = tensor.to(dtype).contiguous()
     return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 

@@ -7,7 +7,7 @@ that the keys of this frame are waited for last.
 import triton
 import triton.language as tl
 
-from everframe.runtime.megakernel.triton_memory import PANEL, served, start_of
+from everframe.runtime.megakernel.triton_memory import ARGUMENTS, PANEL, first_row, served, start_of
 
 EMPTY = tl.constexpr(-1e30)
 LOG2_E = tl.constexpr(1.4426950408889634)
@@ -103,14 +103,14 @@ def place_of(
     count = (N + BS - 1) // BS
     height = ROWS
     valid = N
-    line = tl.load(d + 18)
+    line = tl.load(d + ARGUMENTS + 4)
     if source == 0:
         count = 1
         height = BS
         valid = P
-        line = tl.load(d + 16)
+        line = tl.load(d + ARGUMENTS + 2)
     elif source == past + 1:
-        line = tl.load(d + 17)
+        line = tl.load(d + ARGUMENTS + 3)
     elif source > filled:
         count = 0
     return count, height, valid, line
@@ -126,7 +126,7 @@ def memory_of(
     if source == 0:
         memory = prompt
     elif source == past + 1:
-        if tl.load(d + 23) == 0:
+        if tl.load(d + ARGUMENTS + 9) == 0:
             memory = work
     elif source == 1:
         memory = slot1
@@ -151,7 +151,7 @@ def memory_of(
 def age_bias(fixed, d, age, heads, q0, q1, KP: tl.constexpr):
     """q times the offset of keys of an age, which is the same for all of them."""
     cols = tl.arange(0, PANEL)
-    offset = fixed + start_of(tl.load(d + 24) + age * heads * (KP // PANEL))
+    offset = fixed + start_of(tl.load(d + ARGUMENTS + 10) + age * heads * (KP // PANEL))
     bias = tl.sum(q0.to(tl.float32) * tl.load(offset + cols)[None, :], 1)
     if KP > 64:
         bias += tl.sum(q1.to(tl.float32) * tl.load(offset + PANEL + cols)[None, :], 1)
@@ -172,15 +172,15 @@ def attend(
     SCALE: tl.constexpr = 1.4426950408889634 / (K**0.5)
     TILES: tl.constexpr = (N + BS - 1) // BS
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    rows = tl.load(d + 11) + tl.arange(0, BM)
-    heads, past = tl.load(d + 19), tl.load(d + 20)
-    first, last = tl.load(d + 21), tl.load(d + 22)
+    rows = first_row(d) + tl.arange(0, BM)
+    heads, past = tl.load(d + ARGUMENTS + 5), tl.load(d + ARGUMENTS + 6)
+    first, last = tl.load(d + ARGUMENTS + 7), tl.load(d + ARGUMENTS + 8)
     cols = tl.arange(0, PANEL)
     at = rows[:, None] * PANEL + cols[None, :]
-    q0 = tl.load(work + start_of(tl.load(d + 14)) + at)
+    q0 = tl.load(work + start_of(tl.load(d + ARGUMENTS)) + at)
     q1 = q0
     if WIDE:
-        q1 = tl.load(work + start_of(tl.load(d + 14)) + ROWS * PANEL + at)
+        q1 = tl.load(work + start_of(tl.load(d + ARGUMENTS)) + ROWS * PANEL + at)
     top = tl.full((BM,), EMPTY, tl.float32)
     if BOUNDED:
         top = tl.zeros((BM,), tl.float32)
@@ -228,7 +228,11 @@ def finish(
     """Store a part, or merge all parts and store the result."""
     WIDE: tl.constexpr = KP > 64
     cols = tl.arange(0, PANEL)
-    line, part, parts = tl.load(d + 25), tl.load(d + 26), tl.load(d + 27)
+    line, part, parts = (
+        tl.load(d + ARGUMENTS + 11),
+        tl.load(d + ARGUMENTS + 12),
+        tl.load(d + ARGUMENTS + 13),
+    )
     stride = HEADS * ROWS * (KP + 2)
     ok = 1
     if part < parts - 1:
@@ -241,7 +245,7 @@ def finish(
     else:
         ok = served(counters, error, d, epoch, 2, LIMIT)
         total, r0, r1 = merge(sums, line, stride, parts, rows, top, total, r0, r1, ROWS, KP, WIDE)
-        at = start_of(tl.load(d + 15)) + rows[:, None] * PANEL + cols[None, :]
+        at = start_of(tl.load(d + ARGUMENTS + 1)) + rows[:, None] * PANEL + cols[None, :]
         kind = work.dtype.element_ty
         tl.store(work + at, (r0 / total[:, None]).to(kind))
         if WIDE:

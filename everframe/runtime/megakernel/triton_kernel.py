@@ -4,11 +4,34 @@
 
 import triton
 import triton.language as tl
+from triton.errors import TritonError
 
 from everframe.runtime.megakernel.triton_attention import attend
-from everframe.runtime.megakernel.triton_memory import WORDS, loiter, signal, stamp
+from everframe.runtime.megakernel.triton_memory import (
+    ATTEND,
+    ATTEND_PART,
+    CONV,
+    CONV_IN,
+    EMBED,
+    HEAD,
+    PART,
+    QKV,
+    RESIDUAL,
+    UNPACK,
+    UP,
+    WORDS,
+    loiter,
+    signal,
+    stamp,
+)
 from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
 from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
+
+BUILD_ERRORS: tuple[type[Exception], ...] = (TritonError,)
+"""What Triton raises for a kernel that it cannot compile or that the device has no room for."""
+
+COMPILER: str = triton.__version__
+"""Version of Triton."""
 
 
 @triton.jit
@@ -28,28 +51,28 @@ def matrix_tile(
 ):  # fmt: skip
     """The instructions that are matrix products of tokens."""
     ok = 1
-    if op == 1:
+    if op == PART:
         ok = part(
             work, sums, weights, counters, error, d, epoch,
             ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
         )  # fmt: skip
-    elif op == 2:
+    elif op == EMBED:
         ok = embed(
             work, sums, weights, fixed, control, counters, error, d, epoch, has_previous,
             has_anchor, BASE, PREVIOUS, ANCHOR, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN,
             STAGES, LIMIT, AHEAD,
         )  # fmt: skip
-    elif op == 3:
+    elif op == QKV:
         ok = qkv(
             work, new_slot, sums, weights, fixed, control, counters, error, d, epoch,
             COS, SIN, SCALED, SQUARES, TILES, N, D, K, KP, ROWS, BM, BQ, STAGES, LIMIT, AHEAD,
         )  # fmt: skip
-    elif op == 6:
+    elif op == RESIDUAL:
         ok = residual(
             work, sums, weights, control, counters, error, d, epoch,
             SCALED, X, SQUARES, ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
         )  # fmt: skip
-    elif op == 7:
+    elif op == UP:
         ok = up(
             work, sums, weights, control, counters, error, d, epoch,
             H, SCALED, SQUARES, TILES, D, ROWS, BM, BU, STAGES, LIMIT, AHEAD,
@@ -74,12 +97,12 @@ def map_tile(
 ):  # fmt: skip
     """The instructions of the detail path."""
     ok = 1
-    if op == 9:
+    if op == CONV_IN:
         ok = conv_in(
             work, sums, convolutions, control, counters, error, d, epoch,
             INPUT, LOCAL, LOCAL_COLUMNS, MAP_ROWS, MAP_COLS, CELLS, C, CP, BC, STAGES, LIMIT,
         )  # fmt: skip
-    elif op == 10:
+    elif op == CONV:
         ok = conv(
             work, convolutions, control, counters, error, d, epoch,
             MAP_ROWS, MAP_COLS, C, CP, BC, STAGES, LIMIT,
@@ -122,19 +145,19 @@ def frame_kernel(
         if DELAYED:
             loiter(d, epoch)
         stamp(stamps, d, 0, TIMED)
-        if op == 0:
+        if op == UNPACK:
             unpack(
                 work, camera, previous, anchor_output, anchor_camera, noise, d,
                 has_previous, has_anchor, INPUT, COLS, PATCH, 2 * MAP_ROWS, ROWS,
             )  # fmt: skip
-        elif (op == 4) | (op == 5):
+        elif (op == ATTEND_PART) | (op == ATTEND):
             ok = attend(
                 work, sums, fixed, prompt, new_slot,
                 slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
                 counters, error, d, epoch, filled,
                 N, P, K, KP, HEADS, ROWS, BM, BS, BOUNDED, STAGES, LIMIT,
             )  # fmt: skip
-        elif op <= 8:
+        elif op <= HEAD:
             ok = matrix_tile(
                 op, d, work, new_slot, sums, weights, fixed, control, counters, error, epoch,
                 has_previous, has_anchor, N, D, K, KP, COLS, CELLS, C, PATCH_CHANNELS,

@@ -10,23 +10,47 @@ stuck. Counters only grow: launch number `epoch` waits for `epoch` times the tar
 import triton
 import triton.language as tl
 
-WORDS = tl.constexpr(32)
-PANEL = tl.constexpr(64)
+from everframe.runtime.megakernel import encode, tiles
+from everframe.runtime.megakernel.isa import Opcode
+
+# the words of an instruction and the opcodes, from the one table of each
+WORDS = tl.constexpr(encode.WORDS)
+WAITS = tl.constexpr(encode.WAITS)
+SIGNAL = tl.constexpr(encode.SIGNAL)
+ROW = tl.constexpr(encode.ROW)
+COL = tl.constexpr(encode.COL)
+TASK = tl.constexpr(encode.TASK)
+ARGUMENTS = tl.constexpr(encode.ARGUMENTS)
+UNPACK = tl.constexpr(int(Opcode.UNPACK))
+PART = tl.constexpr(int(Opcode.PART))
+EMBED = tl.constexpr(int(Opcode.EMBED))
+QKV = tl.constexpr(int(Opcode.QKV))
+ATTEND_PART = tl.constexpr(int(Opcode.ATTEND_PART))
+ATTEND = tl.constexpr(int(Opcode.ATTEND))
+RESIDUAL = tl.constexpr(int(Opcode.RESIDUAL))
+UP = tl.constexpr(int(Opcode.UP))
+HEAD = tl.constexpr(int(Opcode.HEAD))
+CONV_IN = tl.constexpr(int(Opcode.CONV_IN))
+CONV = tl.constexpr(int(Opcode.CONV))
+CONV_OUT = tl.constexpr(int(Opcode.CONV_OUT))
+
+ALIGNED = tl.constexpr(tiles.ALIGNED)
+PANEL = tl.constexpr(tiles.PANEL)
 POLLED = tl.constexpr(32)
 
 
 @triton.jit
 def served(counters, error, d, epoch, STAGE: tl.constexpr, LIMIT: tl.constexpr):
     """1 when the waits of a stage are served, 0 when time is over."""
-    first = tl.load(d + 1 + 3 * STAGE)
-    count = tl.load(d + 2 + 3 * STAGE)
-    want = tl.load(d + 3 + 3 * STAGE) * epoch
+    first = tl.load(d + WAITS + 3 * STAGE)
+    count = tl.load(d + WAITS + 3 * STAGE + 1)
+    want = tl.load(d + WAITS + 3 * STAGE + 2) * epoch
     lane = tl.arange(0, POLLED)
     ok = 1
+    polls = 0
     for base in range(0, count, POLLED):
         mine = base + lane < count
         behind = 1
-        polls = 0
         while behind > 0:
             seen = tl.atomic_add(
                 counters + first + base + lane, 0, mask=mine, sem="acquire", scope="gpu"
@@ -38,7 +62,7 @@ def served(counters, error, d, epoch, STAGE: tl.constexpr, LIMIT: tl.constexpr):
                     behind = 0
                     ok = 0
     if ok == 0:
-        tl.atomic_cas(error, 0, tl.load(d + 13) * 4 + STAGE + 1)
+        tl.atomic_cas(error, 0, tl.load(d + TASK) * 4 + STAGE + 1)
     if count > 0:
         tl.debug_barrier()
     return ok
@@ -48,7 +72,7 @@ def served(counters, error, d, epoch, STAGE: tl.constexpr, LIMIT: tl.constexpr):
 def signal(counters, d):
     """Everything this CTA has written is visible to who sees the count."""
     tl.debug_barrier()
-    tl.atomic_add(counters + tl.load(d + 10), 1, sem="release", scope="gpu")
+    tl.atomic_add(counters + tl.load(d + SIGNAL), 1, sem="release", scope="gpu")
 
 
 @triton.jit
@@ -63,7 +87,7 @@ def clock():
 def stamp(stamps, d, WHICH: tl.constexpr, TIMED: tl.constexpr):
     """Note when an instruction began (0) or ended (1)."""
     if TIMED:
-        tl.store(stamps + tl.load(d + 13) * 2 + WHICH, clock())
+        tl.store(stamps + tl.load(d + TASK) * 2 + WHICH, clock())
 
 
 @triton.jit
@@ -71,7 +95,7 @@ def loiter(d, epoch):
     """Sleep up to 16 microseconds, another time for each instruction and launch: for tests of the
     order of things.
     """
-    mixed = (tl.load(d + 13) * 40503 + epoch * 30011) & 16383
+    mixed = (tl.load(d + TASK) * 40503 + epoch * 30011) & 16383
     tl.inline_asm_elementwise(
         "nanosleep.u32 $1;\nmov.u32 $0, 0;",
         "=r,r",
@@ -80,6 +104,20 @@ def loiter(d, epoch):
         is_pure=False,
         pack=1,
     )
+
+
+@triton.jit
+def first_row(d):
+    """Of a tile. The compiler must know what tiles begin at multiples of (`tiles.ALIGNED`), to load
+    and store 16 bytes at a time.
+    """
+    return tl.multiple_of(tl.load(d + ROW), ALIGNED)
+
+
+@triton.jit
+def first_col(d):
+    """Of a tile; see `first_row`."""
+    return tl.multiple_of(tl.load(d + COL), ALIGNED)
 
 
 @triton.jit

@@ -5,7 +5,7 @@
 import triton
 import triton.language as tl
 
-from everframe.runtime.megakernel.triton_memory import PANEL, served, start_of
+from everframe.runtime.megakernel.triton_memory import ARGUMENTS, PANEL, first_row, served, start_of
 
 CHUNK = tl.constexpr(2048)
 ROUND = tl.constexpr(12582912.0)
@@ -28,8 +28,12 @@ def unpack(
 ):  # fmt: skip
     """UNPACK: a row of patches of one picture; bytes are centred, their scale is in the weights."""
     WIDTH: tl.constexpr = COLS * PATCH
-    segment, band, channel = tl.load(d + 14), tl.load(d + 15), tl.load(d + 17)
-    target = work + start_of(tl.load(d + 16))
+    segment, band, channel = (
+        tl.load(d + ARGUMENTS),
+        tl.load(d + ARGUMENTS + 1),
+        tl.load(d + ARGUMENTS + 3),
+    )
+    target = work + start_of(tl.load(d + ARGUMENTS + 2))
     kind = work.dtype.element_ty
     for chunk in range(0, (PATCH * WIDTH * 3 + CHUNK - 1) // CHUNK):
         e = chunk * CHUNK + tl.arange(0, CHUNK)
@@ -129,21 +133,23 @@ def conv_in(
     LIMIT: tl.constexpr,
 ):  # fmt: skip
     """CONV_IN."""
-    m0 = tl.load(d + 11)
+    m0 = first_row(d)
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    kernel = convolutions + start_of(tl.load(d + 14))
+    kernel = convolutions + start_of(tl.load(d + ARGUMENTS))
     u = convolve(work + INPUT * PANEL, kernel, m0, MAP_ROWS, MAP_COLS, BM, 64, CP, STAGES)
     channels = tl.arange(0, CP)
     table = sums + LOCAL * PANEL
-    own = 48 + tl.minimum(channels, C - 1)
+    own = 48 + channels
+    if C < CP:
+        own = 48 + tl.minimum(channels, C - 1)
     gain = local_gains(table, own, m0, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
     shift = local_gains(table, own + C, m0, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
-    gain += 1.0 + tl.load(control + start_of(tl.load(d + 16)) + channels)[None, :]
-    shift += tl.load(control + start_of(tl.load(d + 17)) + channels)[None, :]
+    gain += 1.0 + tl.load(control + start_of(tl.load(d + ARGUMENTS + 2)) + channels)[None, :]
+    shift += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + channels)[None, :]
     u = u * gain + shift
     u = tl.where((channels < C)[None, :], u / (1.0 + tl.exp(-u)), 0.0)
     at = (m0 + tl.arange(0, BM))[:, None] * CP + channels[None, :]
-    tl.store(work + start_of(tl.load(d + 15)) + at, u.to(work.dtype.element_ty))
+    tl.store(work + start_of(tl.load(d + ARGUMENTS + 1)) + at, u.to(work.dtype.element_ty))
     return ok
 
 
@@ -154,19 +160,19 @@ def conv(
     BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
     """CONV."""
-    m0 = tl.load(d + 11)
+    m0 = first_row(d)
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    source = work + start_of(tl.load(d + 18))
-    kernel = convolutions + start_of(tl.load(d + 14))
+    source = work + start_of(tl.load(d + ARGUMENTS + 4))
+    kernel = convolutions + start_of(tl.load(d + ARGUMENTS))
     u = convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, CP, STAGES)
     channels = tl.arange(0, CP)
-    u *= (1.0 + tl.load(control + start_of(tl.load(d + 16)) + channels))[None, :]
-    u += tl.load(control + start_of(tl.load(d + 17)) + channels)[None, :]
+    u *= (1.0 + tl.load(control + start_of(tl.load(d + ARGUMENTS + 2)) + channels))[None, :]
+    u += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + channels)[None, :]
     u = tl.where((channels < C)[None, :], u / (1.0 + tl.exp(-u)), 0.0)
     at = (m0 + tl.arange(0, BM))[:, None] * CP + channels[None, :]
-    if tl.load(d + 19) == 1:
+    if tl.load(d + ARGUMENTS + 5) == 1:
         u += tl.load(source + at).to(tl.float32)
-    tl.store(work + start_of(tl.load(d + 15)) + at, u.to(work.dtype.element_ty))
+    tl.store(work + start_of(tl.load(d + ARGUMENTS + 1)) + at, u.to(work.dtype.element_ty))
     return ok
 
 
@@ -231,10 +237,10 @@ def conv_out(
     ROWS: tl.constexpr, BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
     """CONV_OUT: bytes in the last step, else the noisy target of the next."""
-    m0 = tl.load(d + 11)
+    m0 = first_row(d)
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    source = work + start_of(tl.load(d + 15))
-    kernel = convolutions + start_of(tl.load(d + 14))
+    source = work + start_of(tl.load(d + ARGUMENTS + 1))
+    kernel = convolutions + start_of(tl.load(d + ARGUMENTS))
     clean = convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, 16, STAGES)
     places = m0 + tl.arange(0, BM)
     column = tl.arange(0, 16)
@@ -247,13 +253,13 @@ def conv_out(
     y = 2 * (places // MAP_COLS)[:, None] + ((column % 4) // 2)[None, :]
     x = 2 * (places % MAP_COLS)[:, None] + (column % 2)[None, :]
     colour = (column // 4)[None, :]
-    if tl.load(d + 17) == 1:
+    if tl.load(d + ARGUMENTS + 3) == 1:
         level = (tl.minimum(tl.maximum(clean, -1.0), 1.0) + 1.0) * 127.5
         level = (level + ROUND) - ROUND
         tl.store(out + (y * (2 * MAP_COLS) + x) * 3 + colour, level.to(tl.uint8), mask=real)
     else:
-        euler = control + start_of(tl.load(d + 16))
-        if tl.load(d + 18) == 1:
+        euler = control + start_of(tl.load(d + ARGUMENTS + 2))
+        if tl.load(d + ARGUMENTS + 4) == 1:
             before = noise + (colour * (2 * MAP_ROWS) + y) * (2 * MAP_COLS) + x
             noisy = tl.load(before, mask=real, other=0.0)
         else:

@@ -6,9 +6,12 @@ import triton
 import triton.language as tl
 
 from everframe.runtime.megakernel.triton_memory import (
+    ARGUMENTS,
     PANEL,
     add_parts,
     fetch_ahead,
+    first_col,
+    first_row,
     leave,
     panel_offset,
     product,
@@ -25,14 +28,14 @@ def part(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """PART."""
-    m0, n0 = tl.load(d + 11), tl.load(d + 12)
-    a, w, w_rows = tl.load(d + 14), tl.load(d + 15), tl.load(d + 16)
-    first, panels = tl.load(d + 17), tl.load(d + 18)
+    m0, n0 = first_row(d), first_col(d)
+    a, w, w_rows = tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
+    first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
     at = (m0 + tl.arange(0, BM))[:, None] * WIDTH + (n0 + tl.arange(0, BN))[None, :]
-    tl.store(sums + start_of(tl.load(d + 19)) + at, acc)
+    tl.store(sums + start_of(tl.load(d + ARGUMENTS + 5)) + at, acc)
     return ok
 
 
@@ -45,9 +48,9 @@ def embed(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """EMBED."""
-    m0, n0 = tl.load(d + 11), tl.load(d + 12)
-    a, w, w_rows = tl.load(d + 14), tl.load(d + 15), tl.load(d + 16)
-    first, panels = tl.load(d + 17), tl.load(d + 18)
+    m0, n0 = first_row(d), first_col(d)
+    a, w, w_rows = tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
+    first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     x = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
@@ -58,8 +61,10 @@ def embed(
     bias += tl.load(fixed + ANCHOR * PANEL + cols) * has_anchor
     x += bias[None, :]
     ok = ok * served(counters, error, d, epoch, 2, LIMIT)
-    x = add_parts(sums, x, tl.load(d + 19), tl.load(d + 20), m0, n0, ROWS, WIDTH, BM, BN)
-    scale = tl.load(d + 21)
+    x = add_parts(
+        sums, x, tl.load(d + ARGUMENTS + 5), tl.load(d + ARGUMENTS + 6), m0, n0, ROWS, WIDTH, BM, BN
+    )
+    scale = tl.load(d + ARGUMENTS + 7)
     leave(work, sums, control, x, m0, n0, scale, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
     return ok
 
@@ -72,19 +77,30 @@ def residual(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """RESIDUAL."""
-    m0, n0 = tl.load(d + 11), tl.load(d + 12)
-    a, w, w_rows = tl.load(d + 14), tl.load(d + 15), tl.load(d + 16)
-    first, panels = tl.load(d + 17), tl.load(d + 18)
+    m0, n0 = first_row(d), first_col(d)
+    a, w, w_rows = tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
+    first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
     ok = ok * served(counters, error, d, epoch, 2, LIMIT)
-    acc = add_parts(sums, acc, tl.load(d + 19), tl.load(d + 20), m0, n0, ROWS, WIDTH, BM, BN)
+    acc = add_parts(
+        sums,
+        acc,
+        tl.load(d + ARGUMENTS + 5),
+        tl.load(d + ARGUMENTS + 6),
+        m0,
+        n0,
+        ROWS,
+        WIDTH,
+        BM,
+        BN,
+    )
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    gate = tl.load(control + start_of(tl.load(d + 22)) + cols)
+    gate = tl.load(control + start_of(tl.load(d + ARGUMENTS + 8)) + cols)
     x = tl.load(sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]) + gate[None, :] * acc
-    scale = tl.load(d + 21)
+    scale = tl.load(d + ARGUMENTS + 7)
     leave(work, sums, control, x, m0, n0, scale, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
     return ok
 
@@ -98,8 +114,9 @@ def qkv(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """QKV: a tile of BN / KP heads; rows past the last token are left as zeros."""
-    m0, w, w_rows = tl.load(d + 11), tl.load(d + 14), tl.load(d + 15)
-    panels, row, section = tl.load(d + 16), tl.load(d + 17), tl.load(d + 18)
+    m0, w, w_rows = first_row(d), tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1)
+    panels, section = tl.load(d + ARGUMENTS + 2), tl.load(d + ARGUMENTS + 4)
+    row = tl.multiple_of(tl.load(d + ARGUMENTS + 3), PANEL)
     fetch_ahead(weights, w, row, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     a = tl.full((), SCALED, tl.int32)
@@ -107,12 +124,12 @@ def qkv(
     rows = m0 + tl.arange(0, BM)
     cols = tl.arange(0, BN)
     y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
-    y += tl.load(control + start_of(tl.load(d + 19)) + row + cols)[None, :]
+    y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 5)) + row + cols)[None, :]
     if section < 2:
         by_head = tl.reshape(y, (BM, BN // KP, KP))
         mean = tl.sum(by_head * by_head, 2) / K
         by_head = by_head * (1.0 / tl.sqrt(mean + 1e-6))[:, :, None]
-        gain = tl.load(fixed + start_of(tl.load(d + 20)) + cols % KP)
+        gain = tl.load(fixed + start_of(tl.load(d + ARGUMENTS + 6)) + cols % KP)
         y = tl.reshape(by_head, (BM, BN)) * gain[None, :]
         even, odd = tl.split(tl.reshape(y, (BM, BN // 2, 2)))
         pair = tl.arange(0, BN // 2) % (KP // 2)
@@ -122,9 +139,9 @@ def qkv(
         y = tl.reshape(tl.join(even * cos - odd * sin, even * sin + odd * cos), (BM, BN))
     y = tl.where((rows < N)[:, None], y, 0.0).to(work.dtype.element_ty)
     target = work
-    if tl.load(d + 22) == 1:
+    if tl.load(d + ARGUMENTS + 8) == 1:
         target = new_slot
-    tl.store(target + start_of(tl.load(d + 21)) + panel_offset(rows, cols, ROWS), y)
+    tl.store(target + start_of(tl.load(d + ARGUMENTS + 7)) + panel_offset(rows, cols, ROWS), y)
     return ok
 
 
@@ -136,8 +153,8 @@ def up(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """UP: gate and value columns in turn."""
-    m0, half, w = tl.load(d + 11), tl.load(d + 12), tl.load(d + 14)
-    w_rows, panels = tl.load(d + 15), tl.load(d + 16)
+    m0, half, w = first_row(d), first_col(d), tl.load(d + ARGUMENTS)
+    w_rows, panels = tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
     n0 = 2 * half
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
@@ -145,7 +162,7 @@ def up(
     y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
     rows = m0 + tl.arange(0, BM)
     y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
-    y += tl.load(control + start_of(tl.load(d + 17)) + n0 + tl.arange(0, BN))[None, :]
+    y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + n0 + tl.arange(0, BN))[None, :]
     gate, value = tl.split(tl.reshape(y, (BM, BN // 2, 2)))
     h = gate / (1.0 + tl.exp(-gate)) * value
     cols = half + tl.arange(0, BN // 2)
@@ -164,8 +181,8 @@ def head(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """HEAD: coarse pixels to the detail input and to a float map; the rest by token."""
-    m0, n0, w = tl.load(d + 11), tl.load(d + 12), tl.load(d + 14)
-    w_rows, panels = tl.load(d + 15), tl.load(d + 16)
+    m0, n0, w = first_row(d), first_col(d), tl.load(d + ARGUMENTS)
+    w_rows, panels = tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     a = tl.full((), SCALED, tl.int32)
@@ -173,7 +190,7 @@ def head(
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
     y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
-    y += tl.load(control + start_of(tl.load(d + 17)) + cols)[None, :]
+    y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + cols)[None, :]
     cell = cols // 12
     number = (cols % 12)[None, :]
     place_y = (rows // COLS)[:, None] * CELLS + (cell // CELLS)[None, :]

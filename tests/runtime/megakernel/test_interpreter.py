@@ -1,8 +1,8 @@
 """The Triton kernel in Triton's interpreter against eager torch. Runs where triton is installed
 with a NumPy that its interpreter works with (below 2.3): `TRITON_INTERPRET=1 pytest` on this file.
 
-The interpreter runs CTAs one after the other, so these schedules have one list; orders are the
-business of the emulator and the checker.
+The interpreter runs CTAs one after the other: schedules of several lists are given to it by
+instructions, in a random legal order, another for each frame.
 """
 
 import os
@@ -29,11 +29,13 @@ SPLIT = Tiles(rows=16, model_cols=32, keys=16, attend_parts=3, down_parts=2, con
 RAGGED = Tiles(rows=16, keys=64)
 
 
-def engines(spec: Spec, tiles: Tiles | None, poll_limit: int | None = None) -> list[TorchEngine]:
+def engines(
+    spec: Spec, tiles: Tiles | None, poll_limit: int | None = None, ctas: int = 1
+) -> list[TorchEngine]:
     from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
 
     bundle = random_bundle(spec)
-    options = KernelOptions(tiles=tiles, interpreted=True)
+    options = KernelOptions(tiles=tiles, ctas=ctas, interpreted=True)
     kernel = MegakernelEngine(bundle, *SIZE, torch.device("cpu"), options)
     if poll_limit is not None:
         kernel.kernel().recompile(LIMIT=poll_limit)
@@ -53,21 +55,30 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("spec", "steps", "tiles"),
+    ("spec", "steps", "tiles", "ctas"),
     [
-        (TINY, 1, None),
-        (UNEVEN, 2, None),
-        (HALVES, 2, None),
-        (WIDE_HEADS, 1, None),
-        (UNEVEN, 1, SPLIT),
-        (TINY, 1, RAGGED),
+        (TINY, 1, None, 1),
+        (UNEVEN, 2, None, 7),
+        (HALVES, 2, None, 5),
+        (WIDE_HEADS, 1, None, 1),
+        (UNEVEN, 1, SPLIT, 1),
+        (UNEVEN, 1, SPLIT, 13),
+        (TINY, 1, RAGGED, 3),
     ],
-    ids=["tiny", "uneven, two steps", "halves", "head 128", "split", "keys beyond the rows"],
+    ids=[
+        "tiny",
+        "uneven, two steps, 7 CTAs",
+        "halves, 5 CTAs",
+        "head 128",
+        "split",
+        "split, 13 CTAs",
+        "keys beyond the rows, 3 CTAs",
+    ],
 )
 def test_the_kernel_makes_the_frames_of_eager_torch(
-    spec: Spec, steps: int, tiles: Tiles | None
+    spec: Spec, steps: int, tiles: Tiles | None, ctas: int
 ) -> None:
-    kernel, eager = engines(spec, tiles)
+    kernel, eager = engines(spec, tiles, ctas=ctas)
     code = eager.encode_prompt(*random_tokens(0))
     prepared = [e.prepare(code, steps) for e in (kernel, eager)]
     history, slots = eager.empty_history(), kernel.empty_history().slots
@@ -96,6 +107,28 @@ def test_memory_of_another_engine_is_taken_over() -> None:
     ]
     # the kernel's own slots differ from eager's in shape only
     assert np.abs(results[0] - results[1]).max() <= 1
+
+
+def test_kernels_beside_each_other_share_no_scratch() -> None:
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
+
+    first, _ = engines(TINY, None)
+    assert isinstance(first, MegakernelEngine)
+    second = first.beside()
+    prepared = first.prepare(first.encode_prompt(*random_tokens(0)), 1)
+    own: list[list[np.ndarray]] = [[], []]
+    histories = [first.empty_history(), second.empty_history()]
+    for number in range(2):
+        for i, engine in enumerate((first, second)):
+            camera = torch.from_numpy(random_frame(number + 5 * i, *SIZE))
+            frame, histories[i] = engine.step(histories[i], camera, noise_of(SIZE), prepared)
+            if not histories[i].has_anchor:
+                histories[i] = histories[i].anchored(output=frame, camera=camera)
+            own[i].append(engine.to_numpy(frame))
+            if number == 0:  # the other's next frame must not see this one's scratch
+                engine.kernel().poison()
+    assert first.kernel().epoch == second.kernel().epoch == 2
+    assert np.array_equal(own[0], frames(first, 1, 2))
 
 
 def test_a_stuck_instruction_is_named() -> None:
