@@ -22,6 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from everframe.serve.server import Address, Server
 from everframe.stream.resize import Size, parse_size
 
 FPS = 25
-METER = ("m-age", "m-age95", "m-fps", "m-model")
+METER = ("m-age", "m-age95", "m-fps", "m-model", "m-drop")
 CLIP = Path(__file__).resolve().parents[1] / "examples/webcam.mp4"
 ARGUMENTS = (
     "--no-sandbox",
@@ -79,7 +80,7 @@ def page(args: argparse.Namespace) -> dict[str, Any]:
     server = Server(Models(args.model, args.engine), Address(port=0), Limits(), args.size)
     server.start()
     chromium = shutil.which("chromium")
-    readings: list[tuple[float, float, float, float]] = []
+    readings: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         film = Path(folder) / "camera.y4m"
         camera_file(film)
@@ -97,10 +98,10 @@ def page(args: argparse.Namespace) -> dict[str, Any]:
         end = time.monotonic() + args.seconds
         while time.monotonic() < end:
             tab.wait_for_timeout(1000)
-            age, late, rates, model = tab.evaluate(shown, list(METER))
-            readings.append(
-                (float(age), float(late.split()[-1]), float(rates.split()[-1]), float(model))
-            )
+            age, late, rates, model, left_out = tab.evaluate(shown, list(METER))
+            received, displayed = rates.split(" / ")
+            texts = (age, late.split()[-1], displayed, model, received, left_out.split()[0])
+            readings.append([float(text) for text in texts])
         memory.append(resident_mb())
         browser.close()
     server.stop()
@@ -114,11 +115,19 @@ def page(args: argparse.Namespace) -> dict[str, Any]:
             "p50_last_tenth": round(float(np.median(table[-tenth:, 0])), 1),
             "fps_shown_median": round(float(np.median(table[:, 2])), 1),
             "fps_shown_mean": round(float(table[:, 2].mean()), 2),
+            "fps_received_mean": round(float(table[:, 4].mean()), 2),
+            "left_out": round(float(table[-1, 5] - table[0, 5])),
             "model_ms": round(float(np.median(table[:, 3])), 1),
             "seconds": args.seconds,
             "memory_mb": [round(m) for m in memory],
         }
     }
+
+
+def command(words: Sequence[str]) -> str:
+    """What was run, with paths as seen from the checkout: a result names no machine."""
+    root = f"{Path(__file__).resolve().parents[1]}/"
+    return " ".join(["python -m benchmarks.live", *(word.removeprefix(root) for word in words)])
 
 
 def main() -> None:
@@ -149,7 +158,7 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:28}", "  ".join(f"{k} {v}" for k, v in row.items()))
     report = {
-        "command": " ".join(("python -m benchmarks.live", *sys.argv[1:])),
+        "command": command(sys.argv[1:]),
         "commit": commit(Path(__file__).parent),
         "date": datetime.now(tz=UTC).date().isoformat(),
         "hardware": hardware(),

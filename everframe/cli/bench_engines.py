@@ -71,10 +71,11 @@ def run_engines(args: argparse.Namespace) -> int:
         if path is not None and not Path(path).parent.is_dir():
             raise UserError(f"--{name} {path}: its folder does not exist; create it first")
     from everframe.runtime import torch_bench
+    from everframe.runtime.torch_shapes import GROWTH, bundle_of
 
     shapes = [name.strip() for name in args.shapes.split(",") if name.strip()]
     if "growth" in shapes:
-        shapes = [name for name in shapes if name != "growth"] + list(torch_bench.GROWTH)
+        shapes = [name for name in shapes if name != "growth"] + list(GROWTH)
     ceiling = torch_bench.ceilings()
     print(f"{ceiling.flops_per_s / 1e12:.0f} TFLOP/s, {ceiling.bytes_per_s / 1e12:.2f} TB/s")
     rows: list[dict[str, object]] = []
@@ -88,7 +89,7 @@ def run_engines(args: argparse.Namespace) -> int:
         if number == 0 and args.streams is not None:
             rows += [asdict(row) for row in _streams(shape, args.streams, result.rows[0])]
         if number == 0 and args.timeline is not None and result.best is not None:
-            bundle, _ = torch_bench.bundle_of(shape)
+            bundle, _ = bundle_of(shape)
             trace, lines = torch_bench.timeline(
                 result.best, bundle, Path(args.timeline).with_suffix(".png")
             )
@@ -100,8 +101,8 @@ def run_engines(args: argparse.Namespace) -> int:
 
 def _streams(shape: str, ctas: str, like: GpuRow) -> list[GpuRow]:
     """A row for each number of CTAs: latencies of the most streams that keep 40 ms."""
-    from everframe.runtime.torch_bench import bundle_of
     from everframe.runtime.torch_load import streams_on_gpu
+    from everframe.runtime.torch_shapes import bundle_of
 
     rows: list[GpuRow] = []
     for count in (int(word) for word in ctas.split(",")):

@@ -8,8 +8,9 @@ import sys
 import torch
 
 from everframe.diffusion.frame_step import denoise_step
-from everframe.runtime.torch_bench import bench_stream, bundle_of, captured, device_ms
+from everframe.runtime.torch_bench import bench_stream, captured, device_ms
 from everframe.runtime.torch_engine import torch_engine
+from everframe.runtime.torch_shapes import bundle_of
 
 if __name__ == "__main__":
     bundle, size = bundle_of(sys.argv[1])

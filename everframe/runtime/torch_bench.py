@@ -24,11 +24,8 @@ from torch import Tensor
 from everframe.arch.bundle import Bundle
 from everframe.arch.flops import flops
 from everframe.arch.history import slot_shapes
-from everframe.arch.presets import preset
 from everframe.arch.program import Program, elements
 from everframe.arch.spec import Spec
-from everframe.arch.torch_net import initial_value
-from everframe.arch.weights import weight_table
 from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
 from everframe.runtime.bench import commit, moving_frame
@@ -44,52 +41,19 @@ from everframe.runtime.megakernel.torch_engine import (
 )
 from everframe.runtime.megakernel.tune import candidates, phases, trace
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from everframe.runtime.torch_shapes import Size, bundle_of, steps_of
 
 SAMPLES = 200
 SLEEP_CYCLES = 1_000_000
 """About half a millisecond: longer than Python takes to queue a captured frame or one launch."""
 Tell = Callable[[str], None]
-Size = tuple[int, int]
-
-
-def _shape(patch: int, width: int, head: int, depth: int, ffn: int, past: int) -> Spec:
-    return Spec.uniform(
-        patch=patch,
-        width=width,
-        head_dim=head,
-        depth=depth,
-        ffn=ffn,
-        history_frames=past,
-        history_every=1,
-    )
-
-
-SHAPES: dict[str, tuple[Spec, Size]] = {
-    "A": (_shape(32, 256, 64, 8, 768, 8), (256, 256)),
-    "B": (_shape(32, 512, 64, 12, 1408, 6), (512, 512)),
-    "C": (_shape(16, 768, 64, 12, 2048, 4), (576, 576)),
-    "D": (_shape(16, 1024, 128, 24, 2816, 4), (576, 576)),
-    "E": (_shape(16, 1536, 128, 28, 4096, 4), (576, 576)),
-    "broadcast": (preset("broadcast"), (704, 1280)),
-    "cinema": (preset("cinema"), (1088, 1920)),
-}
-GROWTH: dict[str, tuple[Spec, Size]] = {
-    **{
-        f"B tokens {n * n}": (_shape(32, 512, 64, 12, 1408, 6), (32 * n, 32 * n))
-        for n in (8, 24, 32)
-    },
-    **{f"B window {n}": (_shape(32, 512, 64, 12, 1408, n), (512, 512)) for n in (1, 3, 8)},
-    **{f"B depth {n}": (_shape(32, 512, 64, n, 1408, 6), (512, 512)) for n in (6, 24)},
-}
-"""How time grows: B, which has 256 tokens, window 6 and depth 12, with one number changed."""
-SHAPES.update(GROWTH)
-"""Random weights; `pocket` and `studio` are measured with their own at 256x256."""
-SHIPPED = ("pocket", "studio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuRow:
-    """A published figure: milliseconds of one frame of one denoising step on the device."""
+    """A published figure: milliseconds of one frame on the device, of one denoising step if the
+    shape does not say otherwise.
+    """
 
     shape: str
     engine: str
@@ -115,26 +79,6 @@ class Ceilings:
 
     flops_per_s: float
     bytes_per_s: float
-
-
-def bundle_of(shape: str) -> tuple[Bundle, Size]:
-    """Model and frame size of a shape.
-
-    Raises:
-        UserError: no such shape.
-    """
-    if shape in SHIPPED:
-        return Bundle.from_pretrained(shape), (256, 256)
-    if shape not in SHAPES:
-        known = ", ".join((*SHIPPED, *SHAPES))
-        raise UserError(f"unknown shape '{shape}'; choose from {known}")
-    spec, size = SHAPES[shape]
-    draw = torch.Generator().manual_seed(0)
-    weights = {
-        name: initial_value(weight, spec.width, draw).numpy()
-        for name, weight in weight_table(spec).items()
-    }
-    return Bundle(spec=spec, weights=weights), size
 
 
 def device_ms(frame: Callable[[], object], samples: int = SAMPLES) -> list[float]:
@@ -171,15 +115,15 @@ def ceilings() -> Ceilings:
     )
 
 
-def floor_ms(spec: Spec, size: Size, ceiling: Ceilings) -> float:
-    """The larger of the time for the arithmetic and for reading weights and memory once."""
+def floor_ms(spec: Spec, size: Size, ceiling: Ceilings, steps: int = 1) -> float:
+    """The larger of the time for the arithmetic and for reading weights and memory once a step."""
     program = step_program(spec, *size)
     weights = sum(elements(value.shape) for value in program.named("weight").values())
     rows, cols = spec.grid(*size)
     memory = sum(elements(s) for s in slot_shapes(spec, rows * cols)) * (spec.window + 1)
     pixels = size[0] * size[1] * 3 * (4 + 4 + 1)
     moved = 2 * (weights + memory) + pixels
-    return 1e3 * max(flops(program) / ceiling.flops_per_s, moved / ceiling.bytes_per_s)
+    return 1e3 * steps * max(flops(program) / ceiling.flops_per_s, moved / ceiling.bytes_per_s)
 
 
 @dataclass(slots=True)
@@ -197,14 +141,14 @@ class BenchStream:
         return self.engine.step(self.history, self.camera, self.noise, self.prepared)
 
 
-def bench_stream(engine: TorchEngine) -> BenchStream:
+def bench_stream(engine: TorchEngine, steps: int = 1) -> BenchStream:
     """A stream whose memory is full, with random prompt and noise."""
     spec, size = engine.spec, (engine.height, engine.width)
     rng = np.random.default_rng(0)
     code = rng.standard_normal((spec.prompt_tokens + 1, spec.prompt_width)).astype(np.float32)
     noise = engine.to_engine(rng.standard_normal((3, *size)).astype(np.float32))
     camera = engine.to_engine(moving_frame(0, *size))
-    prepared = engine.prepare(code, 1)
+    prepared = engine.prepare(code, steps)
     if not isinstance(engine, MegakernelEngine):
         # a strong baseline: autocast would convert all matrices again in every frame
         engine.params = {n: v.bfloat16() if v.ndim > 1 else v for n, v in engine.params.items()}
@@ -275,7 +219,8 @@ def measure_shape(
     """
     bundle, size = bundle_of(shape)
     result = ShapeResult()
-    floor = floor_ms(bundle.spec, size, ceiling)
+    steps = steps_of(shape)
+    floor = floor_ms(bundle.spec, size, ceiling, steps)
     here, day = commit(Path(__file__).parent), datetime.now(UTC).date().isoformat()
 
     def add(engine: str, times: Sequence[float]) -> None:
@@ -295,10 +240,10 @@ def measure_shape(
 
     kernel = _best_kernel(bundle, size, result, sweep, tell)
     if kernel is not None:
-        add("megakernel", device_ms(bench_stream(kernel).frame, samples))
-        kernel.kernel().check()
-    others = _baselines(bundle, size, samples)
-    if autotune_s:
+        add("megakernel", device_ms(bench_stream(kernel, steps).frame, samples))
+        kernel.kernel(steps).check()
+    others = _baselines(bundle, size, steps, samples)
+    if autotune_s and steps == 1:
         others["autotuned+graph"] = lambda: autotuned_ms(shape, autotune_s)
     for name, times in others.items():
         tell(f"{shape:10} {name}: opening")
@@ -310,11 +255,14 @@ def measure_shape(
     return result
 
 
-def _baselines(bundle: Bundle, size: Size, samples: int) -> dict[str, Callable[[], list[float]]]:
+def _baselines(
+    bundle: Bundle, size: Size, steps: int, samples: int
+) -> dict[str, Callable[[], list[float]]]:
     """What the mega kernel is compared with: name -> measurement."""
 
     def timed(*, compiled: bool, graph: bool) -> list[float]:
-        stream = bench_stream(torch_engine(bundle, *size, "bfloat16", compiled=compiled))
+        engine = torch_engine(bundle, *size, "bfloat16", compiled=compiled)
+        stream = bench_stream(engine, steps)
         frame = captured(stream) if graph else stream.frame
         return device_ms(frame, samples if graph else min(samples, 50))
 

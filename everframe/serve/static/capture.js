@@ -15,6 +15,8 @@ export class Capture {
     this.size = { width: 288, height: 224 };
     this.running = false;
     this._busy = false;
+    /** @type {{frame: VideoFrame, captured: number} | null} the newest that came while busy */
+    this._held = null;
     this._canvas = new OffscreenCanvas(288, 224);
     this._handle = 0;
     this._round = 0;
@@ -38,15 +40,39 @@ export class Capture {
       const { value: frame, done } = await reader.read();
       if (done) break;
       const captured = frame.metadata?.().captureTime ?? performance.now();
-      this._take(frame, captured).catch(() => {});
-      frame.close(); // it was drawn at once or left out
+      this._offer(frame, captured);
     }
     reader.cancel().catch(() => {});
+  }
+
+  /** Now, or after the one that is being coded. @param {VideoFrame} frame @param {number} captured */
+  _offer(frame, captured) {
+    if (this._busy) {
+      this._drop();
+      this._held = { frame, captured };
+      return;
+    }
+    this._take(frame, captured).catch(() => {}).finally(() => {
+      const next = this._held;
+      this._held = null;
+      if (next) this._offer(next.frame, next.captured);
+    });
+    frame.close(); // it was drawn at once or left out
+  }
+
+  /** The frame that waits is overtaken. */
+  _drop() {
+    if (!this._held) return;
+    this._held.frame.close();
+    this._held = null;
+    this.transports.live.skipped += 1;
   }
 
   stop() {
     this.running = false;
     this._round += 1;
+    this._held?.frame.close();
+    this._held = null;
     this.video.cancelVideoFrameCallback(this._handle);
   }
 

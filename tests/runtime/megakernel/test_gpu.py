@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from everframe.arch.bundle import Bundle
 from everframe.runtime.engine import open_engine
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from everframe.stream.session import Session
+from tests.exact import ExactEngine, in_float32
 from tests.nets import TINY, UNEVEN, random_bundle, random_frame, random_tokens
 
 if TYPE_CHECKING:
@@ -51,7 +53,11 @@ def frames(engine: TorchEngine, count: int, steps: int = 1) -> Frames:
     return made
 
 
-def same_memory_errors(engine: TorchEngine, truth: TorchEngine, count: int, steps: int) -> float:
+def exact(bundle: Bundle, size: tuple[int, int]) -> ExactEngine:
+    return ExactEngine(bundle, *size, torch.device("cuda"))
+
+
+def same_memory_errors(engine: TorchEngine, truth: ExactEngine, count: int, steps: int) -> float:
     """Mean error in levels of frames from the pictures and slots that `truth` made."""
     size = (truth.height, truth.width)
     code = truth.encode_prompt(*random_tokens(0))
@@ -60,10 +66,10 @@ def same_memory_errors(engine: TorchEngine, truth: TorchEngine, count: int, step
     history, errors = truth.empty_history(), list[float]()
     for number in range(count):
         camera = truth.to_engine(random_frame(number, *size))
-        made, _ = engine.step(history, camera, noise, prepared[0])
-        exact, history = truth.step(history, camera, noise, prepared[1])
-        history = history.anchored(output=exact, camera=camera)
-        difference = engine.to_numpy(made).astype(np.float64) - truth.to_numpy(exact)
+        made, _ = engine.step(in_float32(history), camera, noise.float(), prepared[0])
+        right, history = truth.step(history, camera, noise, prepared[1])
+        history = history.anchored(output=right, camera=camera)
+        difference = engine.to_numpy(made).astype(np.float64) - truth.to_numpy(right)
         errors.append(float(np.abs(difference).mean()))
     return float(np.mean(errors))
 
@@ -72,7 +78,7 @@ def same_memory_errors(engine: TorchEngine, truth: TorchEngine, count: int, step
 @pytest.mark.parametrize("name", ["pocket", "studio"])
 def test_no_worse_than_compiled_bfloat16(name: str, steps: int) -> None:
     bundle = Bundle.from_pretrained(name)
-    truth = torch_engine(bundle, *SIZE, "float32", compiled=False)
+    truth = exact(bundle, SIZE)
     compiled = torch_engine(bundle, *SIZE, "bfloat16", compiled=True)
     allowed = same_memory_errors(compiled, truth, 6, steps)
     error = same_memory_errors(kernel_engine(bundle, SIZE), truth, 6, steps)
@@ -84,7 +90,7 @@ def test_no_worse_than_compiled_bfloat16(name: str, steps: int) -> None:
 def test_ragged_sizes_and_uneven_blocks(spec: object, size: tuple[int, int]) -> None:
     assert spec in (TINY, UNEVEN)
     bundle = random_bundle(TINY if spec is TINY else UNEVEN)
-    truth = torch_engine(bundle, *size, "float32", compiled=False)
+    truth = exact(bundle, size)
     half = torch_engine(bundle, *size, "bfloat16", compiled=False)
     allowed = same_memory_errors(half, truth, 6, 2)
     error = same_memory_errors(kernel_engine(bundle, size), truth, 6, 2)
@@ -149,19 +155,17 @@ def test_a_stuck_instruction_is_named_and_the_engine_goes_on() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(clean, frames(engine, 2), strict=True))
 
 
-def test_a_hundred_thousand_frames() -> None:
-    engine = kernel_engine(Bundle.from_pretrained("pocket"), SIZE)
-    prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 1)
-    noise = torch.randn((3, *SIZE), device="cuda")
-    cameras = [engine.to_engine(random_frame(n, *SIZE)) for n in range(8)]
-    history = engine.empty_history()
+def test_a_hundred_thousand_frames_of_a_session() -> None:
+    """Each frame is read back, so one that got stuck would raise."""
+    session = Session.from_pretrained("pocket", prompt="pencil sketch", engine="megakernel")
+    assert session.stats.engine == "megakernel (cuda bfloat16)"
+    cameras = [random_frame(number, *SIZE) for number in range(8)]
     for number in range(100_000):
-        frame, history = engine.step(history, cameras[number % 8], noise, prepared)
-        if number == 0:
-            history = history.anchored(output=frame, camera=cameras[0])
+        frame = session.step(cameras[number % 8])
         if number % 5000 == 4999:
-            engine.kernel().check()
-            assert float(frame.float().std()) > 1
+            assert float(frame.std()) > 1
+        if number % 20_000 == 19_999:
+            session.update(prompt=("oil painting", "pencil sketch")[number // 20_000 % 2])
 
 
 def test_the_engine_opens_by_name() -> None:
