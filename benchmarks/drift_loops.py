@@ -92,7 +92,9 @@ def worst(rows: list[Row]) -> Row:
             for name in (*GREATEST, *LEAST, *CHANGES)
         }
         out[model] = {
-            name: round(min(v) if name in LEAST else max(v, key=abs if name in CHANGES else None), 4)
+            name: round(
+                min(v) if name in LEAST else max(v, key=abs if name in CHANGES else None), 4
+            )
             for name, v in found.items()
             if v
         }
