@@ -43,9 +43,9 @@ from everframe.runtime.torch_engine import TorchEngine, torch_engine
 Array = NDArray[Any]
 CONTROL, PROMPT = "megakernel.control", "megakernel.prompt"
 ALLOWED_TIMES, ALLOWED_LEVELS = 1.5, 0.5
-"""The kernel is trusted while its mean error against float32, in levels of 255, stays within that of
-eager torch in bfloat16 times the first plus the second: some models are twice as sensitive to
-rounding as others."""
+"""The kernel is trusted while its mean error against float32, in levels of 255, is at most that of
+eager torch in bfloat16 times the first plus the second: models are not equally sensitive.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
