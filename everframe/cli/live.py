@@ -80,6 +80,13 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="S",
         help="end a session that sends nothing for so long; 0: never (300)",
     )
+    limits.add_argument(
+        "--session-s",
+        type=float,
+        default=_env("session_s", 0.0),
+        metavar="S",
+        help="end any session after so long; 0: never (0)",
+    )
     parser.add_argument("--log-json", action="store_true", help="log as JSON lines")
 
 
@@ -159,7 +166,12 @@ def run(args: argparse.Namespace) -> int:
             names=tuple(args.allow_host),
             origins=tuple(args.allow_origin),
         ),
-        Limits(sessions=args.sessions, deadline_ms=args.deadline_ms, idle_s=args.idle_s),
+        Limits(
+            sessions=args.sessions,
+            deadline_ms=args.deadline_ms,
+            idle_s=args.idle_s,
+            session_s=args.session_s,
+        ),
         size,
         outgoing,
     )

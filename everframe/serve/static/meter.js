@@ -36,17 +36,21 @@ export class Meter {
   _draw() {
     const target = canvas("spark");
     const c = /** @type {CanvasRenderingContext2D} */ (target.getContext("2d"));
+    const sharp = devicePixelRatio;
+    target.width = Math.max(1, target.clientWidth * sharp);
+    target.height = Math.max(1, target.clientHeight * sharp);
     const top = Math.max(100, ...this._history);
-    c.clearRect(0, 0, target.width, target.height);
-    c.strokeStyle = getComputedStyle(target).color;
-    c.globalAlpha = 0.25;
+        c.strokeStyle = getComputedStyle(target).color;
+    c.lineWidth = sharp;
+    c.globalAlpha = 0.4;
     c.beginPath();
     const line = target.height * (1 - 100 / top) + 1;
     c.moveTo(0, line);
     c.lineTo(target.width, line);
     c.stroke();
     c.globalAlpha = 1;
-    c.lineWidth = 2;
+    c.lineWidth = 2 * sharp;
+    c.lineJoin = "round";
     c.beginPath();
     this._history.forEach((ms, i) => {
       const x = (i * target.width) / (MINUTE - 1);

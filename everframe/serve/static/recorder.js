@@ -17,12 +17,13 @@ export function snapshot(canvas) {
   canvas.toBlob((blob) => blob && download(blob, `everframe-${stamp()}.png`), "image/png");
 }
 
-/** Sound of a stream, delayed by the age of the pictures. */
+/** Sound of a stream, delayed by the age of the pictures: for recordings, and for the ear if wished. */
 export class Sound {
-  constructor() {
+  /** @param {boolean} heard */
+  constructor(heard) {
     this._context = new AudioContext();
     this._delay = this._context.createDelay(2);
-    this._delay.connect(this._context.destination);
+    if (heard) this._delay.connect(this._context.destination);
     this.recorded = this._context.createMediaStreamDestination();
     this._delay.connect(this.recorded);
     /** @type {MediaStreamAudioSourceNode | null} */
@@ -53,10 +54,17 @@ export class Recorder {
     this.canvas = canvas;
     /** @type {MediaRecorder | null} */
     this._recorder = null;
+    this._since = 0;
   }
 
   get running() {
     return this._recorder !== null;
+  }
+
+  /** Minutes and seconds of it. */
+  get time() {
+    const s = Math.floor((performance.now() - this._since) / 1000);
+    return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
   }
 
   /** @param {MediaStreamTrack[]} sound */
@@ -76,6 +84,7 @@ export class Recorder {
     };
     recorder.start(1000);
     this._recorder = recorder;
+    this._since = performance.now();
   }
 
   stop() {
