@@ -138,6 +138,7 @@ async function begin() {
 
 /** @param {sources.Source} opened */
 async function play(opened) {
+  if (box("welcome").contains(document.activeElement)) button("start").focus();
   box("welcome").hidden = true;
   write("start", "Stop");
   setAspect((video.videoWidth || 4) / (video.videoHeight || 3));

@@ -21,14 +21,14 @@ export class Meter {
     const shown = ((display.shown - this._shown) * 1000) / Math.max(1, now - this._at);
     this._shown = display.shown;
     this._at = now;
-    this._history = [...this._history, age.p50].slice(-MINUTE);
+    if (age.p50) this._history = [...this._history, age.p50].slice(-MINUTE);
     write("m-age", age.p50 ? age.p50.toFixed(0) : "-");
     write("m-age95", age.p50 ? `p95 ${age.p95.toFixed(0)}` : "");
     write("m-model", stats.model_ms?.p50 ? stats.model_ms.p50.toFixed(1) : "-");
     write("m-fps", `${(stats.fps_in ?? 0).toFixed(0)} / ${shown.toFixed(0)}`);
     write("m-drop", `${(stats.dropped ?? 0) + skipped} / ${stats.late ?? 0}`);
     write("m-size", (stats.received_size ?? []).join("x") || "-");
-    write("m-engine", stats.engine ?? "-");
+    if (stats.engine) write("m-engine", stats.engine);
     this._draw();
     return age;
   }
