@@ -48,6 +48,9 @@ export class Sound {
   }
 }
 
+/** The browser asks before it closes the page: the recording would be lost. @param {Event} event */
+const ask = (event) => event.preventDefault();
+
 export class Recorder {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -85,10 +88,12 @@ export class Recorder {
     recorder.start(1000);
     this._recorder = recorder;
     this._since = performance.now();
+    addEventListener("beforeunload", ask);
   }
 
   stop() {
     this._recorder?.stop();
+    removeEventListener("beforeunload", ask);
     this._recorder = null;
   }
 }
