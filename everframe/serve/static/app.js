@@ -55,7 +55,7 @@ function settings() {
     prompt_b: input("prompt-b").value.trim(),
     blend: Number(input("blend").value) / 100,
     strength: Number(input("strength").value) / 100,
-    seed: Math.max(0, Math.floor(Number(input("seed").value) || 0)),
+    seed: Math.min(999999, Math.max(0, Math.floor(Number(input("seed").value) || 0))),
     steps: Number(select("steps").value),
     limit_flicker: input("flicker").checked,
     freeze: frozen,
