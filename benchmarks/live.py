@@ -130,6 +130,13 @@ def command(words: Sequence[str]) -> str:
     return " ".join(["python -m benchmarks.live", *(word.removeprefix(root) for word in words)])
 
 
+def tabled(report: dict[str, Any]) -> str:
+    """A report as JSON, one line for each of its rows."""
+    rows = [f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in report["rows"].items()]
+    head = json.dumps({**report, "rows": {}}, indent=1)
+    return head.removesuffix("{}\n}") + "{\n" + ",\n".join(rows) + "\n }\n}\n"
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Measure the age of live pictures.")
@@ -166,7 +173,7 @@ def main() -> None:
         "rows": rows,
     }
     if args.out:
-        args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        args.out.write_text(tabled(report), encoding="utf-8")
     print(json.dumps(report))
 
 

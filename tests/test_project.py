@@ -44,6 +44,7 @@ WHERE = {
         "everframe/serve/rtc*.py",
         "everframe/serve/broadcast.py",
         "everframe/serve/h264.py",
+        "everframe/serve/sender.py",
     ),
     "starlette": ("everframe/serve/*.py",),
     "uvicorn": ("everframe/serve/*.py",),

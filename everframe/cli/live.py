@@ -28,7 +28,8 @@ examples:
 OBS, in three steps: open the page and start the camera; copy the OBS address from its side bar;
 in OBS add a Browser Source with that address. docs/live.md tells more.
 
-Every option can be set in the environment too: EVERFRAME_PORT=8000 is --port 8000.
+Every option can be set in the environment too: EVERFRAME_PORT=8000 is --port 8000,
+EVERFRAME_LOG_JSON=1 is --log-json, EVERFRAME_ALLOW_HOST="a.example b.example" names two hosts.
 """
 PREFIX = "EVERFRAME_"
 T = TypeVar("T", str, int, float)
@@ -80,7 +81,19 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="S",
         help="end a session that sends nothing for so long; 0: never (300)",
     )
-    parser.add_argument("--log-json", action="store_true", help="log as JSON lines")
+    limits.add_argument(
+        "--session-s",
+        type=float,
+        default=_env("session_s", 0.0),
+        metavar="S",
+        help="end any session after so long; 0: never (0)",
+    )
+    parser.add_argument(
+        "--log-json",
+        action="store_true",
+        default=bool(_env("log_json", 0)),
+        help="log as JSON lines",
+    )
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -117,18 +130,23 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--allow-host",
         action="append",
-        default=[],
+        default=_env("allow_host", "").split(),
         metavar="NAME",
         help="a further name of this server, as behind a proxy; may be repeated",
     )
     where.add_argument(
         "--allow-origin",
         action="append",
-        default=[],
+        default=_env("allow_origin", "").split(),
         metavar="URL",
         help="a page elsewhere that may connect; may be repeated",
     )
-    where.add_argument("--no-open", action="store_true", help="do not open the browser")
+    where.add_argument(
+        "--no-open",
+        action="store_true",
+        default=bool(_env("no_open", 0)),
+        help="do not open the browser",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -159,7 +177,12 @@ def run(args: argparse.Namespace) -> int:
             names=tuple(args.allow_host),
             origins=tuple(args.allow_origin),
         ),
-        Limits(sessions=args.sessions, deadline_ms=args.deadline_ms, idle_s=args.idle_s),
+        Limits(
+            sessions=args.sessions,
+            deadline_ms=args.deadline_ms,
+            idle_s=args.idle_s,
+            session_s=args.session_s,
+        ),
         size,
         outgoing,
     )

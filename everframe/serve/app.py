@@ -127,7 +127,7 @@ def _rtc(house: House) -> list[Route]:
 
 @contextlib.asynccontextmanager
 async def running(house: House) -> AsyncGenerator[None]:
-    """The host runs while the application does; the model is warm before the first visitor."""
+    """The host runs while the application does; the server has warmed the model."""
 
     async def tidy() -> None:
         while True:
@@ -136,7 +136,6 @@ async def running(house: House) -> AsyncGenerator[None]:
 
     host = house.host
     host.start()
-    await asyncio.to_thread(host.models.warm, house.size.width, house.size.height)
     engine = await asyncio.to_thread(
         host.models.open, host.models.model, house.size.width, house.size.height
     )

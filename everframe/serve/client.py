@@ -63,6 +63,7 @@ class LiveConnection:
         self.stats: dict[str, Any] = {}
         self.session: dict[str, Any] = {}
         self.queue_position = 0
+        self.warning = ""
 
     async def __aenter__(self) -> Self:
         """Connect and open the session.
@@ -205,6 +206,8 @@ class LiveConnection:
             self.stats = message
         elif kind == "session.queue":
             self.queue_position = int(message["position"])
+        elif kind == "session.warning":
+            self.warning = str(message["message"])
         elif kind == "session.ended":
             await self._end(str(message["reason"]))
         answer = self._answers.pop(str(message.get("event_id")), None)

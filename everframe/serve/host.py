@@ -75,6 +75,11 @@ class SessionHost:
         """The session with this id."""
         return self._seats.get(session_id)
 
+    def find_view(self, name: str) -> Seat | None:
+        """The session with this id, or the one that is watched by this name."""
+        named = (s for s in self.seats if s.view_name and s.view_name == name)
+        return self.find(name) or next(named, None)
+
     def resume(self, token: str) -> Seat | None:
         """The session that has this resume token."""
         return next((s for s in self.seats if s.resume_token == token), None)
@@ -150,6 +155,8 @@ class SessionHost:
         for seat in self.seats:
             if self.limits.idle_s and now - seat.used_at > self.limits.idle_s:
                 self.close(seat, f"no frame came for {self.limits.idle_s:.0f} s")
+            elif self.limits.session_s and now - seat.opened_at > self.limits.session_s:
+                self.close(seat, f"a session lasts {self.limits.session_s:.0f} s here")
 
     def _run(self) -> None:
         while True:

@@ -92,11 +92,20 @@ class House:
         except BaseException:
             self.admission.leave()
             raise
+        self._name(seat, start.view)
         self.figures.sessions.inc()
         for outlet in self.outlets:
             outlet.follow(seat)
         log.info("session %s opened, %dx%d", seat.id, *size)
         return seat
+
+    def _name(self, seat: Seat, name: str | None) -> None:
+        """Let a session be watched by a name, unless another that is not lost has it."""
+        holder = self.host.find_view(name) if name else None
+        if holder is not None and holder.id in self.lost:
+            holder.view_name, holder = "", None
+        if name and holder is None:
+            seat.view_name = name
 
     def vacate(self, reason: str) -> None:
         """A session is over: its place is free."""

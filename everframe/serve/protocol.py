@@ -26,6 +26,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Steps = Literal[1, 2, 4, 8]
 Side = Annotated[int, Field(ge=64, le=1280, multiple_of=16)]
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
+ViewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 Size = tuple[int, int]
 
 
@@ -60,7 +61,9 @@ class Settings(Message):
 
 
 class SessionStart(Settings):
-    """Open a session; `size` is [width, height], `resume` the token of a session that broke off."""
+    """Open a session; `size` is [width, height], `resume` the token of a session that broke off.
+    `view`: a secret of the client's by which it can be watched too, from one session to the next.
+    """
 
     type: Literal["session.start"]
     size: tuple[Side, Side] | None = None
@@ -68,6 +71,7 @@ class SessionStart(Settings):
     quality: Annotated[int, Field(ge=1, le=95)] = 85
     model: Identifier | None = None
     resume: Identifier | None = None
+    view: ViewName | None = None
 
 
 class SessionUpdate(Settings):

@@ -288,7 +288,7 @@ async def watch_peer(house: House, session: str, sdp: str) -> tuple[Peer, str]:
     Raises:
         UserError: there is no such session.
     """
-    seat = house.host.find(session) if session else next(iter(house.host.seats), None)
+    seat = house.host.find_view(session) if session else next(iter(house.host.seats), None)
     if seat is None:
         raise UserError("there is no such session; start one, then play it")
     return await _connected(Peer(house=house, role="whep", seat=seat), sdp)

@@ -83,7 +83,8 @@ class Seat:
         self.id, self.resume_token = secrets.token_urlsafe(9), secrets.token_urlsafe(18)
         self.size, self.meter = size, Meter()
         self.mailbox: Mailbox[Arrival] = Mailbox()
-        self.used_at = time.monotonic()
+        self.opened_at = self.used_at = time.monotonic()
+        self.view_name = ""
         self._restyler, self._settings = restyler, settings
         self._codec, self._quality = codec, quality
         self._deadline = Deadline(limit_ms=deadline_ms)
@@ -205,6 +206,13 @@ class Seat:
             steps=wish.steps,
         )
         self._settings = wanted
+        self.advise(wish)
+
+    def advise(self, wish: protocol.Settings) -> None:
+        """Tell of a prompt that the text encoder cannot read."""
+        if any(prompt and not is_english(prompt) for prompt in (wish.prompt, wish.prompt_b)):
+            text = "the model reads English: without English words the look is arbitrary"
+            self.tell(protocol.SessionWarning(code="language", message=text))
 
     def _picture(self, camera: Pixels, age_ms: float) -> tuple[Pixels, Flags]:
         settings, last = self._settings, self._last
@@ -252,6 +260,12 @@ class Seat:
         self.meter.total_ms.append(total_ms)
         self.meter.frames += 1
         self.meter.late += total_ms > self._deadline.limit_ms
+
+
+def is_english(prompt: str) -> bool:
+    """Whether half of the letters are those of English, so that it might be."""
+    letters = [letter.isascii() for letter in prompt if letter.isalpha()]
+    return bool(letters) and 2 * sum(letters) >= len(letters)
 
 
 def limit_flicker(last: Pixels, made: Pixels) -> Pixels:

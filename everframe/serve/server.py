@@ -86,12 +86,22 @@ class Server:
         self.open_url = f"{self.url}/{fragment}"
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until interrupted; `on_ready` is called once visitors can come."""
+        """Serve until interrupted; `on_ready` is called once visitors can come.
+
+        Raises:
+            UserError: no such engine or precision, or not at this size.
+        """
+        self._warm()
         threading.Thread(target=self._announce, args=(on_ready,), daemon=True).start()
         self._serve()
 
     def start(self, timeout_s: float = 60.0) -> None:
-        """Serve in a thread; returns once visitors can come."""
+        """Serve in a thread; returns once visitors can come.
+
+        Raises:
+            UserError: see `run`; or it did not start in time.
+        """
+        self._warm()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
         until = time.monotonic() + timeout_s
@@ -105,6 +115,14 @@ class Server:
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()
+
+    def _warm(self) -> None:
+        """The first visitor shall not wait; and what is wrong is said here, not in a log."""
+        try:
+            self.house.host.models.warm(self.house.size.width, self.house.size.height)
+        except UserError:
+            self._socket.close()
+            raise
 
     def _serve(self) -> None:
         for outlet in self._outgoing:

@@ -182,6 +182,7 @@ class Connection:
         self._encoder = Encoder() if start.codec == "h264" else None
         self._outbox.message(self._created(seat, start))
         seat.attach(self._outbox)
+        seat.advise(start)
 
     def _created(self, seat: Seat, start: protocol.SessionStart) -> protocol.SessionCreated:
         house, limits = self._house, self._house.host.limits
@@ -192,14 +193,14 @@ class Connection:
             engine=house.engine,
             size=seat.size,
             limits={"frames_per_s": limits.frames_per_s, "idle_s": limits.idle_s},
-            view_url=f"{house.public_url}/view#session={seat.id}",
+            view_url=f"{house.public_url}/view#session={seat.view_name or seat.id}",
             resume_token=seat.resume_token,
             resumed=start.resume == seat.resume_token,
             frame=seat.meter.frames,
         )
 
     def _attach(self, message: protocol.ViewAttach) -> None:
-        seat = self._house.host.find(message.session)
+        seat = self._house.host.find_view(message.session)
         if seat is None:
             raise UserError("there is no such session; copy the address from the page again")
         self._seat = seat

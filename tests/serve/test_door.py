@@ -116,6 +116,18 @@ def test_the_open_network_needs_a_token() -> None:
     assert Access.of("0.0.0.0", "x", (), ()).hosts == ()
 
 
+@pytest.mark.parametrize("wrong", ["--engine", "--precision"])
+def test_a_wrong_engine_is_said_in_one_line(
+    wrong: str, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["live", "--no-open", "--port", "0", "--model", str(model), "--size", "96x64"]
+    assert main([*words, wrong, "nope"]) != 0
+    said = capsys.readouterr().err
+    assert "nope" in said
+    assert "choose" in said
+    assert said.count("\n") == 1
+
+
 def test_a_taken_port_is_said(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
     port = start().url.rsplit(":", 1)[1]
     assert main(["live", "--port", port, "--engine", IDENTITY, "--no-open"]) == 2

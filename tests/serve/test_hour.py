@@ -1,7 +1,10 @@
 """The benchmark of an hour must be able to see a picture of the wrong session."""
 
+import json
+
 import numpy as np
 
+from benchmarks.live import tabled
 from benchmarks.live_hour import SIDE, STRIP, Player, players
 from everframe.serve.client import LivePicture
 from everframe.serve.wire import Flags, Pixels
@@ -34,3 +37,10 @@ def test_a_picture_of_another_session_is_seen() -> None:
     blank = restyled(np.full_like(own, 90), BROWN)
     assert foreign(brown, blank)
     assert 0 < STRIP < SIDE // 4
+
+
+def test_a_report_has_a_line_for_each_row() -> None:
+    report = {"command": "x", "rows": {"minute 1": {"fps": [12.0, 11.9]}, "minute 2": {"late": 0}}}
+    text = tabled(report)
+    assert json.loads(text) == report
+    assert sum("minute" in line for line in text.splitlines()) == 2

@@ -2,11 +2,13 @@
 /** The page of `everframe live`: connects what is on it to a session. */
 
 import { Capture } from "./capture.js";
-import { banner, box, button, canvas, input, press, select, video, write } from "./dom.js";
+import { banner, box, button, canvas, copy, input, press, select, showState, video, write } from "./dom.js";
 import { LiveClient } from "./everframe.js";
+import { connectKeys } from "./keys.js";
 import { showFavourites, showLooks, showPast } from "./looks.js";
-import { favourites, fromAddress, remember, toAddress, toggleFavourite } from "./memory.js";
+import { favourites, fromAddress, remember, toAddress, toggleFavourite, viewName } from "./memory.js";
 import { Meter } from "./meter.js";
+import { openChosen, showCameras } from "./picker.js";
 import { Recorder, Sound, snapshot } from "./recorder.js";
 import { Display } from "./screenout.js";
 import * as sources from "./sources.js";
@@ -15,14 +17,6 @@ import { connectViews, setAspect, setView, VIEWS } from "./views.js";
 
 const FIRST_PROMPT = "pencil sketch";
 const FADE_S = 0.05;
-const STATES = {
-  idle: "not connected",
-  connecting: "connecting",
-  waiting: "waiting for a free place",
-  live: "live",
-  reconnecting: "connection lost, trying again",
-  ended: "ended",
-};
 
 const address = fromAddress();
 const token = address.token ?? "";
@@ -42,6 +36,16 @@ let prompt = address.prompt || FIRST_PROMPT;
 let frozen = false;
 let panic = false;
 let promised = 0;
+/** A setting was changed while the connection was broken. */
+let changed = false;
+/** Counts attempts to open a source. */
+let round = 0;
+/** A session is being opened. */
+let joining = false;
+/** Why this page may not use the server. */
+let refused = "";
+/** The warning about the size of what the browser sends is shown. */
+let warned = false;
 
 const fadeSeconds = () => Number(input("fade").value) * FADE_S;
 
@@ -51,7 +55,7 @@ function settings() {
     prompt_b: input("prompt-b").value.trim(),
     blend: Number(input("blend").value) / 100,
     strength: Number(input("strength").value) / 100,
-    seed: Math.max(0, Math.floor(Number(input("seed").value) || 0)),
+    seed: Math.min(999999, Math.max(0, Math.floor(Number(input("seed").value) || 0))),
     steps: Number(select("steps").value),
     limit_flicker: input("flicker").checked,
     freeze: frozen,
@@ -76,7 +80,11 @@ function share() {
  * @param {string} [said] */
 async function apply(change, said = "") {
   share();
-  if (live.state !== "live") return;
+  if (live.state !== "live") {
+    live.keep(change);
+    changed = source !== null;
+    return;
+  }
   try {
     promised = await live.update(change);
     if (said) write("applied", `${said} from frame ${promised}`);
@@ -98,33 +106,81 @@ function choosePrompt(text) {
   showPast();
   press("favourite", favourites().includes(wanted));
   write("applied", live.state === "live" ? "..." : "");
+  if (live.state === "live") banner("");
   apply({ prompt, transition_s: fadeSeconds() }, `"${wanted}" holds`);
 }
 
 async function begin() {
-  banner("");
+  banner(refused);
+  if (refused) return;
+  if (select("source").value === "file" && !input("file").files?.length) {
+    input("file").click();
+    return;
+  }
+  round += 1;
+  const mine = round;
   button("start").disabled = true;
+  capture.stop();
+  source?.stop();
+  source = null;
   try {
-    source?.stop();
-    source = await openSource();
-    box("welcome").hidden = true;
-    setAspect((video.videoWidth || 4) / (video.videoHeight || 3));
-    const mirrored = input("mirror").checked;
-    video.classList.toggle("mirrored", mirrored);
-    capture.mirror = mirrored;
-    const [width, height] = select("size").value.split("x").map(Number);
-    capture.size = { width, height };
-    if (live.state === "idle" || live.state === "ended") {
-      const codec = await transports.codec(width, height);
-      await live.start({ ...settings(), size: [width, height], codec });
-    }
-    capture.start(source.stream);
-    listen();
-    write("start", "Stop");
+    const opened = await openChosen();
+    if (mine !== round) return opened.stop(); // another one was chosen meanwhile
+    source = opened;
   } catch (error) {
-    explain(/** @type {Error} */ (error));
+    if (mine !== round) return;
+    stop();
+    banner(sources.trouble(/** @type {Error} */ (error), select("source").value));
   }
   button("start").disabled = false;
+  if (source) await play(source);
+}
+
+/** @param {sources.Source} opened */
+async function play(opened) {
+  if (box("welcome").contains(document.activeElement)) button("start").focus();
+  box("welcome").hidden = true;
+  write("start", "Stop");
+  setAspect((video.videoWidth || 4) / (video.videoHeight || 3));
+  const mirrored = input("mirror").checked;
+  video.classList.toggle("mirrored", mirrored);
+  capture.mirror = mirrored;
+  const [width, height] = select("size").value.split("x").map(Number);
+  capture.size = { width, height };
+  capture.start(opened.stream);
+  listen();
+  showCameras(opened);
+  opened.stream?.getVideoTracks()[0].addEventListener("ended", () => {
+    if (source !== opened) return;
+    stop();
+    banner(`${opened.name}: it was unplugged or taken away; press Start to go on`);
+  });
+  await join(width, height);
+  if (opened.note && source === opened) banner(opened.note);
+}
+
+/** A session, if there is none. @param {number} width @param {number} height */
+async function join(width, height) {
+  if (live.state === "idle" || live.state === "ended") {
+    joining = true;
+    try {
+      const codec = await transports.codec(width, height);
+      await live.start({ ...settings(), size: [width, height], codec, view: viewName() });
+    } catch (error) {
+      const { message } = /** @type {Error} */ (error);
+      if (live.state === "ended" && source) {
+        stop();
+        banner(message);
+      }
+    }
+    joining = false;
+  }
+  enable();
+}
+
+/** What needs a picture can be pressed when there is one. */
+function enable() {
+  for (const id of ["freeze", "panic", "reset", "snapshot", "record"]) button(id).disabled = !source;
 }
 
 async function changeTransport() {
@@ -134,63 +190,41 @@ async function changeTransport() {
   const { width, height } = capture.size;
   if (source && live.codec !== (await transports.codec(width, height))) {
     live.end(); // a session is coded one way
-    live.session = {};
     await begin();
   } else transports.begin();
 }
 
-async function openSource() {
-  const wantsSound = input("sound").checked;
-  switch (select("source").value) {
-    case "screen":
-      return sources.screen(video, wantsSound);
-    case "pattern":
-      return sources.pattern(video);
-    case "file": {
-      const chosen = input("file").files?.[0];
-      if (!chosen) throw new Error("choose a video file first");
-      return sources.file(video, chosen);
-    }
-    default:
-      return sources.camera(video, select("device").value, wantsSound);
-  }
-}
-
-/** @param {Error} error */
-function explain(error) {
-  const known = {
-    NotAllowedError: "The browser may not use the camera: allow it in the address bar, or choose the test pattern.",
-    NotFoundError: "No camera was found: choose a file, the screen or the test pattern.",
-    NotReadableError: "The camera is used by another program: close that first.",
-  };
-  banner(known[/** @type {keyof typeof known} */ (error.name)] ?? error.message);
-}
-
 function stop() {
+  if (recorder.running) toggleRecord();
   capture.stop();
   source?.stop();
   source = null;
   sound?.stop();
   sound = null;
-  live.end();
+  if (live.state !== "idle") live.end();
+  banner("");
+  write("applied", "");
   write("start", "Start");
+  enable();
 }
 
 function listen() {
   sound?.stop();
   sound = null;
-  if (!input("sound").checked || !source?.stream?.getAudioTracks().length) return;
-  sound = new Sound();
-  sound.play(source.stream);
+  if (select("sound").value === "off" || !source?.sound) return;
+  sound = new Sound(select("sound").value === "heard");
+  sound.play(source.sound);
 }
 
 async function toggleFreeze() {
+  if (!source) return;
   frozen = !frozen;
   press("freeze", frozen);
   await apply({ freeze: frozen }, frozen ? "frozen" : "moving");
 }
 
 async function togglePanic() {
+  if (!source) return;
   panic = !panic;
   press("panic", panic);
   await apply({ bypass: panic }, panic ? "the camera, untouched," : "restyled");
@@ -202,10 +236,11 @@ async function forget() {
 }
 
 function toggleRecord() {
+  if (!source) return;
   if (recorder.running) recorder.stop();
   else recorder.start(sound?.recorded.stream.getAudioTracks() ?? []);
   press("record", recorder.running);
-  write("record", recorder.running ? "Stop recording" : "Record");
+  write("record", recorder.running ? "Stop 0:00" : "Record");
 }
 
 function second() {
@@ -213,10 +248,13 @@ function second() {
   if (live.state === "live" && age.p50) live.report(age);
   sound?.late(age.p50);
   write("m-transport", live.state === "live" ? transports.current.label : "-");
+  if (recorder.running) write("record", `Stop ${recorder.time}`);
   const [width] = stats.received_size ?? [0];
-  if (live.state === "live" && width && width < capture.size.width) {
-    banner(`the browser sends ${stats.received_size.join("x")} only: the picture is less sharp than it could be`);
+  const small = live.state === "live" && width > 0 && width < capture.size.width;
+  if (small !== warned) {
+    banner(small ? `the browser sends ${stats.received_size.join("x")} only: the picture is less sharp than it could be` : "");
   }
+  warned = small;
 }
 
 function connectLive() {
@@ -227,16 +265,19 @@ function connectLive() {
   live.addEventListener("created", (event) => {
     const created = /** @type {CustomEvent} */ (event).detail;
     const tail = token ? `&token=${encodeURIComponent(token)}` : "";
-    input("obs").value = `${location.origin}/view#session=${created.session_id}${tail}`;
+    input("obs").value = `${location.origin}/view#${created.view_url.split("#")[1]}${tail}`;
     banner("");
+    if (created.resumed && changed) apply(settings(), "changed");
+    changed = false;
   });
   live.addEventListener("queue", (event) => {
     banner(`all places are taken; you are number ${/** @type {CustomEvent} */ (event).detail.position} in the queue`);
   });
+  live.addEventListener("warning", (event) => banner(/** @type {CustomEvent} */ (event).detail.message));
   live.addEventListener("problem", (event) => banner(/** @type {CustomEvent} */ (event).detail.message));
   live.addEventListener("state", () => {
-    box("status").dataset.state = live.state;
-    box("status").querySelector("b")?.replaceChildren(STATES[live.state]);
+    showState(live.state);
+    if (live.state === "ended" && source && !joining) stop();
     if (live.state === "reconnecting") banner("connection lost; it is tried again, nothing needs to be done");
   });
 }
@@ -262,12 +303,11 @@ function connectSettings() {
     capture.mirror = input("mirror").checked;
     video.classList.toggle("mirrored", capture.mirror);
   });
-  input("sound").addEventListener("change", () => source && begin());
+  select("sound").addEventListener("change", () => source && begin());
   select("transport").addEventListener("change", changeTransport);
   select("size").addEventListener("change", () => {
     if (!source) return;
     live.end();
-    live.session = {};
     begin();
   });
 }
@@ -303,36 +343,18 @@ function connectButtons() {
     if (document.fullscreenElement) document.exitFullscreen();
     else box("stage").requestFullscreen();
   });
-  button("copy").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(input("obs").value);
-    write("copy", "Copied");
-  });
-}
-
-function connectKeys() {
-  /** @type {Record<string, () => unknown>} */
-  const keys = {
-    escape: togglePanic, p: togglePanic, f: toggleFreeze, r: forget,
-    s: () => snapshot(canvas("output")),
-  };
-  VIEWS.forEach((view, i) => {
-    keys[String(i + 1)] = () => setView(view);
-  });
-  document.addEventListener("keydown", (event) => {
-    const target = /** @type {HTMLElement} */ (event.target);
-    const typing = target.matches("input:not([type=range], [type=checkbox]), select, textarea");
-    if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== "Escape")) return;
-    const act = keys[event.key.toLowerCase()];
-    if (!act || document.fullscreenElement) return;
-    event.preventDefault();
-    act();
-  });
+  button("copy").addEventListener("click", () => copy("obs", "copy"));
 }
 
 async function load() {
   const headers = token ? { authorization: `Bearer ${token}` } : undefined;
   /** @param {string} path */
-  const get = async (path) => (await fetch(path, { headers })).json();
+  const get = async (path) => {
+    const answer = await fetch(path, { headers });
+    if (answer.ok) return answer.json();
+    refused = (await answer.text()).trim();
+    throw new Error(refused);
+  };
   const info = await get("/api/info");
   transports.known = info.transports;
   const usual = info.default_size.join("x");
@@ -342,16 +364,25 @@ async function load() {
   select("size").value = usual;
   write("m-engine", info.engine);
   showLooks(await get("/api/looks"), choosePrompt);
-  const found = await sources.cameras();
-  for (const { id, name } of found) select("device").add(new Option(name, id));
-  box("device-field").hidden = found.length < 2;
+  await showCameras(source);
 }
 
 connectViews();
 connectLive();
 connectSettings();
 connectButtons();
-connectKeys();
+/** @type {Record<string, () => unknown>} */
+const keys = {
+  escape: togglePanic, p: togglePanic, f: toggleFreeze, r: forget,
+  s: () => source && snapshot(canvas("output")),
+};
+VIEWS.forEach((view, i) => {
+  keys[String(i + 1)] = () => setView(view);
+});
+connectKeys(keys);
+enable();
+navigator.mediaDevices?.addEventListener("devicechange", () => showCameras(source));
+addEventListener("pagehide", () => live.end()); // its place is free at once
 input("prompt").value = prompt;
 input("prompt-b").value = address.prompt_b ?? "";
 input("blend").value = String(100 * Number(address.blend ?? 0));
@@ -361,7 +392,9 @@ if (address.transport) select("transport").value = address.transport;
 transports.wish = select("transport").value || "auto";
 write("strength-value", `${input("strength").value} %`);
 write("blend-value", `${input("blend").value} %`);
+input("obs").value = `${location.origin}/view#session=${viewName()}${token ? `&token=${encodeURIComponent(token)}` : ""}`;
+press("favourite", favourites().includes(prompt));
 showPast();
 showFavourites(choosePrompt);
 setInterval(second, 1000);
-load().catch((error) => banner(`the server does not answer (${error.message}); is everframe live running, with this token?`));
+load().catch((error) => banner(refused || `the server does not answer (${error.message}); is everframe live running?`));

@@ -39,6 +39,10 @@ export class Capture {
     while (round === this._round) {
       const { value: frame, done } = await reader.read();
       if (done) break;
+      if (round !== this._round) {
+        frame.close();
+        break;
+      }
       const captured = frame.metadata?.().captureTime ?? performance.now();
       this._offer(frame, captured);
     }
@@ -86,9 +90,10 @@ export class Capture {
 
   /** @param {CanvasImageSource} picture @param {number} captureMs */
   async _take(picture, captureMs) {
-    const transport = this.transports.current;
+    const { current: transport, live } = this.transports;
+    if (live.state !== "live") return; // no session yet: nothing is lost
     if (this._busy || !transport.ready) {
-      this.transports.live.skipped += 1;
+      live.skipped += 1;
       return;
     }
     this._busy = true;

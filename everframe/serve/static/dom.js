@@ -28,10 +28,35 @@ export function write(id, text) {
 /** @param {string} id @param {boolean} on */
 export function press(id, on) {
   button(id).setAttribute("aria-pressed", String(on));
+  if (id === "favourite") write(id, on ? "\u2605" : "\u2606");
 }
 
 /** A message over the picture; empty hides it. @param {string} text */
 export function banner(text) {
   write("banner", text);
   box("banner").hidden = !text;
+}
+
+const STATES = {
+  idle: "not connected",
+  connecting: "connecting",
+  waiting: "waiting for a free place",
+  live: "live",
+  reconnecting: "connection lost, trying again",
+  ended: "stopped",
+};
+
+/** @param {keyof typeof STATES} state of the connection */
+export function showState(state) {
+  box("status").dataset.state = state;
+  box("status").querySelector("b")?.replaceChildren(STATES[state]);
+}
+
+/** Copy a field's text. @param {string} field @param {string} pressed the button, which says so */
+export async function copy(field, pressed) {
+  input(field).select();
+  if (navigator.clipboard) await navigator.clipboard.writeText(input(field).value);
+  else document.execCommand("copy"); // over a network without https
+  write(pressed, "Copied");
+  setTimeout(() => write(pressed, "Copy"), 2000);
 }

@@ -93,7 +93,12 @@ export class LiveClient extends EventTarget {
   async start(settings) {
     this._over = false;
     this._wanted = { type: "session.start", codec: "jpeg", ...settings };
-    return this._open();
+    try {
+      return await this._open();
+    } catch (error) {
+      if (this._socket?.readyState === WebSocket.OPEN) this.end(); // it was refused; else it is tried again
+      throw error;
+    }
   }
 
   /** Watch another connection's session. @param {string} session */
@@ -103,13 +108,17 @@ export class LiveClient extends EventTarget {
     return this._open();
   }
 
+  /** Settings that a session shall begin with if the connection breaks off.
+   * @param {Record<string, any>} settings */
+  keep(settings) {
+    const { transition_s: _, ...kept } = settings;
+    if (this._wanted) Object.assign(this._wanted, kept);
+  }
+
   /** Change settings; resolves with the id of the first frame that has them.
    * @param {Record<string, any>} settings @returns {Promise<number>} */
   async update(settings) {
-    if (this._wanted) {
-      const { transition_s: _, ...kept } = settings;
-      Object.assign(this._wanted, kept);
-    }
+    this.keep(settings);
     return (await this._ask({ type: "session.update", ...settings })).frame;
   }
 
@@ -123,6 +132,7 @@ export class LiveClient extends EventTarget {
     this._over = true;
     this._say({ type: "session.end" });
     this._socket?.close();
+    this.session = {};
     this._become("ended");
   }
 
@@ -169,10 +179,14 @@ export class LiveClient extends EventTarget {
     this._become(this._tries ? "reconnecting" : "connecting");
     const offered = ["everframe.v1"];
     if (this.token) offered.push(`token.${this.token}`);
+    const before = this._socket;
     const socket = new WebSocket(this.url, offered);
     socket.binaryType = "arraybuffer";
     this._socket = socket;
-    socket.onmessage = (event) => this._hear(event.data);
+    before?.close();
+    socket.onmessage = (event) => {
+      if (socket === this._socket) this._hear(event.data);
+    };
     socket.onclose = (event) => this._lost(socket, event);
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;

@@ -32,6 +32,7 @@ export function showLooks(looks, choose) {
       const item = /** @type {HTMLElement} */ (choice);
       item.hidden = !item.dataset.words?.includes(wanted);
     }
+    box("no-look").hidden = grid.querySelector("button:not([hidden])") !== null;
   });
 }
 

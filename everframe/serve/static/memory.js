@@ -38,6 +38,20 @@ export function toggleFavourite(prompt) {
   return !is;
 }
 
+/** By this name OBS may watch this browser's session, from one session to the next: a secret. */
+export function viewName() {
+  const key = "everframe.view";
+  const fresh = Array.from(crypto.getRandomValues(new Uint8Array(12)), (n) => n.toString(16).padStart(2, "0")).join("");
+  try {
+    const known = localStorage.getItem(key);
+    if (known) return known;
+    localStorage.setItem(key, fresh);
+  } catch {
+    // private windows may refuse: the address for OBS is another one each time then
+  }
+  return fresh;
+}
+
 /** Settings in the fragment of the address. */
 export function fromAddress() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));

@@ -21,14 +21,14 @@ export class Meter {
     const shown = ((display.shown - this._shown) * 1000) / Math.max(1, now - this._at);
     this._shown = display.shown;
     this._at = now;
-    this._history = [...this._history, age.p50].slice(-MINUTE);
+    if (age.p50) this._history = [...this._history, age.p50].slice(-MINUTE);
     write("m-age", age.p50 ? age.p50.toFixed(0) : "-");
     write("m-age95", age.p50 ? `p95 ${age.p95.toFixed(0)}` : "");
     write("m-model", stats.model_ms?.p50 ? stats.model_ms.p50.toFixed(1) : "-");
     write("m-fps", `${(stats.fps_in ?? 0).toFixed(0)} / ${shown.toFixed(0)}`);
     write("m-drop", `${(stats.dropped ?? 0) + skipped} / ${stats.late ?? 0}`);
     write("m-size", (stats.received_size ?? []).join("x") || "-");
-    write("m-engine", stats.engine ?? "-");
+    if (stats.engine) write("m-engine", stats.engine);
     this._draw();
     return age;
   }
@@ -36,17 +36,21 @@ export class Meter {
   _draw() {
     const target = canvas("spark");
     const c = /** @type {CanvasRenderingContext2D} */ (target.getContext("2d"));
+    const sharp = devicePixelRatio;
+    target.width = Math.max(1, target.clientWidth * sharp);
+    target.height = Math.max(1, target.clientHeight * sharp);
     const top = Math.max(100, ...this._history);
-    c.clearRect(0, 0, target.width, target.height);
-    c.strokeStyle = getComputedStyle(target).color;
-    c.globalAlpha = 0.25;
+        c.strokeStyle = getComputedStyle(target).color;
+    c.lineWidth = sharp;
+    c.globalAlpha = 0.4;
     c.beginPath();
     const line = target.height * (1 - 100 / top) + 1;
     c.moveTo(0, line);
     c.lineTo(target.width, line);
     c.stroke();
     c.globalAlpha = 1;
-    c.lineWidth = 2;
+    c.lineWidth = 2 * sharp;
+    c.lineJoin = "round";
     c.beginPath();
     this._history.forEach((ms, i) => {
       const x = (i * target.width) / (MINUTE - 1);

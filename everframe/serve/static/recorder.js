@@ -17,12 +17,13 @@ export function snapshot(canvas) {
   canvas.toBlob((blob) => blob && download(blob, `everframe-${stamp()}.png`), "image/png");
 }
 
-/** Sound of a stream, delayed by the age of the pictures. */
+/** Sound of a stream, delayed by the age of the pictures: for recordings, and for the ear if wished. */
 export class Sound {
-  constructor() {
+  /** @param {boolean} heard */
+  constructor(heard) {
     this._context = new AudioContext();
     this._delay = this._context.createDelay(2);
-    this._delay.connect(this._context.destination);
+    if (heard) this._delay.connect(this._context.destination);
     this.recorded = this._context.createMediaStreamDestination();
     this._delay.connect(this.recorded);
     /** @type {MediaStreamAudioSourceNode | null} */
@@ -47,16 +48,26 @@ export class Sound {
   }
 }
 
+/** The browser asks before it closes the page: the recording would be lost. @param {Event} event */
+const ask = (event) => event.preventDefault();
+
 export class Recorder {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
     /** @type {MediaRecorder | null} */
     this._recorder = null;
+    this._since = 0;
   }
 
   get running() {
     return this._recorder !== null;
+  }
+
+  /** Minutes and seconds of it. */
+  get time() {
+    const s = Math.floor((performance.now() - this._since) / 1000);
+    return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`;
   }
 
   /** @param {MediaStreamTrack[]} sound */
@@ -76,10 +87,13 @@ export class Recorder {
     };
     recorder.start(1000);
     this._recorder = recorder;
+    this._since = performance.now();
+    addEventListener("beforeunload", ask);
   }
 
   stop() {
     this._recorder?.stop();
+    removeEventListener("beforeunload", ask);
     this._recorder = null;
   }
 }

@@ -2,9 +2,28 @@
 /** Where pictures come from: a camera, the screen, a file, or a moving pattern. */
 
 /**
- * @typedef {{stream: MediaStream | null, video: HTMLVideoElement, name: string, stop: () => void}}
- *   Source
+ * `stream` shows the pictures, if one does; `sound` has the sound, if there is any; `note` is to be told.
+ * @typedef {{stream: MediaStream | null, sound: MediaStream | null, video: HTMLVideoElement, name: string,
+ *   note?: string, stop: () => void}} Source
  */
+
+const NEEDS_HTTPS = "Browsers give a camera to https pages and to this machine only: open the page on the machine " +
+  "that runs everframe, or put an https proxy in front of it.";
+
+/** What went wrong with a source, and what to do. @param {Error} error @param {string} kind of source */
+export function trouble(error, kind) {
+  if (kind === "screen") {
+    return error.name === "NotAllowedError" ? "No screen was chosen: press Start and choose one." : error.message;
+  }
+  /** @type {Record<string, string>} */
+  const known = {
+    NotAllowedError: "The browser may not use the camera: allow it at the left end of the address bar and press Start, or try the test pattern.",
+    NotFoundError: "No camera was found: plug one in and press Start, or choose a file, the screen or the test pattern.",
+    NotReadableError: "The camera is used by another program: close that and press Start.",
+    OverconstrainedError: "That camera is gone: choose another one.",
+  };
+  return known[error.name] ?? error.message;
+}
 
 /** Show a stream in the video element. @param {HTMLVideoElement} video @param {MediaStream} stream
  * @param {string} name @returns {Promise<Source>} */
@@ -14,6 +33,7 @@ async function showing(video, stream, name) {
   await video.play();
   return {
     stream,
+    sound: stream.getAudioTracks().length ? stream : null,
     video,
     name,
     stop: () => {
@@ -23,18 +43,28 @@ async function showing(video, stream, name) {
   };
 }
 
-/** @param {HTMLVideoElement} video @param {string} device @param {boolean} sound */
+/** @param {HTMLVideoElement} video @param {string} device @param {boolean} sound
+ * @returns {Promise<Source>} */
 export async function camera(video, device, sound) {
-  const wish = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
-  const stream = await navigator.mediaDevices.getUserMedia({
-    video: device ? { ...wish, deviceId: { exact: device } } : wish,
-    audio: sound,
-  });
-  return showing(video, stream, stream.getVideoTracks()[0].label || "camera");
+  if (!navigator.mediaDevices) throw new Error(NEEDS_HTTPS);
+  const usual = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+  const wish = device ? { ...usual, deviceId: { exact: device } } : usual;
+  let note = "";
+  /** @type {MediaStream} */
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: wish, audio: sound });
+  } catch (error) {
+    if (!sound) throw error;
+    stream = await navigator.mediaDevices.getUserMedia({ video: wish });
+    note = "There is no microphone, or the browser may not use it: pictures come without sound.";
+  }
+  return { ...(await showing(video, stream, stream.getVideoTracks()[0].label || "camera")), note };
 }
 
 /** @param {HTMLVideoElement} video @param {boolean} sound */
 export async function screen(video, sound) {
+  if (!navigator.mediaDevices?.getDisplayMedia) throw new Error("This browser cannot show its screen to a page.");
   const stream = await navigator.mediaDevices.getDisplayMedia({
     video: { frameRate: { ideal: 30 } },
     audio: sound,
@@ -57,6 +87,7 @@ export async function file(video, chosen) {
   }
   return {
     stream: null,
+    sound: soundOf(video),
     video,
     name: chosen.name,
     stop: () => {
@@ -66,6 +97,13 @@ export async function file(video, chosen) {
       URL.revokeObjectURL(url);
     },
   };
+}
+
+/** @param {HTMLVideoElement} video that plays a file @returns {MediaStream | null} */
+function soundOf(video) {
+  // @ts-ignore: not in TypeScript's library
+  const stream = /** @type {MediaStream | undefined} */ (video.captureStream?.());
+  return stream?.getAudioTracks().length ? new MediaStream(stream.getAudioTracks()) : null;
 }
 
 /** A scene that moves without any camera. @param {HTMLVideoElement} video */
@@ -117,7 +155,7 @@ function drawPattern(c, t) {
   c.fill();
 }
 
-/** Cameras by id and name; names are empty before the first permission. */
+/** Cameras by id and name; ids and names are empty before the first permission. */
 export async function cameras() {
   if (!navigator.mediaDevices?.enumerateDevices) return [];
   const devices = await navigator.mediaDevices.enumerateDevices();

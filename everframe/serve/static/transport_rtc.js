@@ -84,7 +84,8 @@ class Outlet {
   }
 }
 
-/** @implements {import("./transport_ws.js").Transport} */
+/** @typedef {import("./transport_ws.js").Transport} Transport */
+/** @implements {Transport} */
 export class WebRtcTransport {
   /** @param {import("./everframe.js").LiveClient} live @param {(why: string) => void} lost called
    * once if it breaks off */

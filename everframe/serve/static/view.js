@@ -10,16 +10,21 @@ const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("output
 const display = new Display(canvas);
 const live = new LiveClient({ token: query.get("token") ?? "" });
 
+let timer = 0;
+
 function attach() {
   live.attach(query.get("session") ?? "").catch(() => {});
+}
+
+function again() {
+  clearTimeout(timer);
+  timer = setTimeout(attach, RETRY_MS);
 }
 
 live.addEventListener("picture", (event) => {
   display.show(/** @type {CustomEvent} */ (event).detail);
   canvas.style.visibility = "visible";
 });
-live.addEventListener("state", () => {
-  if (live.state === "ended") setTimeout(attach, RETRY_MS);
-});
-live.addEventListener("problem", () => setTimeout(attach, RETRY_MS));
+live.addEventListener("state", () => live.state === "ended" && again());
+live.addEventListener("problem", again);
 attach();

@@ -25,9 +25,8 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
 ]
+NO_CAMERA = Path()
 SIZE = Size(288, 224)
 BITS = 8
 """Of the barcode: that many columns, white is 1."""
@@ -54,6 +53,17 @@ def barcode(number: int) -> np.ndarray:
     bits = [(number >> bit) & 1 for bit in range(BITS)]
     columns = np.repeat(np.array(bits, np.uint8) * 255, 640 // BITS)
     return np.broadcast_to(columns[None, :, None], (480, 640, 3)).copy()
+
+
+def fake_camera(film: Path) -> list[str]:
+    """Chromium's arguments for a camera that shows a film; none at all for `NO_CAMERA`."""
+    if film == NO_CAMERA:
+        return []
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -102,11 +112,10 @@ def open_page(webcam: Path) -> Iterator[OpenPage]:
         def begin(url: str, camera: Path = webcam, *, forgive: str = "\0") -> Page:
             if camera not in browsers:
                 browsers[camera] = playwright.chromium.launch(
-                    executable_path=CHROMIUM,
-                    args=[*QUIET, f"--use-file-for-fake-video-capture={camera}"],
+                    executable_path=CHROMIUM, args=[*QUIET, *fake_camera(camera)]
                 )
             context = browsers[camera].new_context(
-                permissions=["camera"], viewport={"width": 1280, "height": 860}
+                permissions=["camera", "microphone"], viewport={"width": 1280, "height": 860}
             )
             page = context.new_page()
 

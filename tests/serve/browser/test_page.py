@@ -1,8 +1,10 @@
 """The page as a visitor uses it."""
 
+import time
 from pathlib import Path
 
 import av
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -131,9 +133,12 @@ def test_a_recording_plays_and_a_snapshot_opens(
     serve: StartServer, open_page: OpenPage, tmp_path: Path
 ) -> None:
     page = open_page(serve().url)
+    expect(page.locator("#record")).to_be_disabled()
+    page.select_option("#sound", "recorded")
     begin(page)
     page.click("#record")
     page.wait_for_timeout(3000)
+    expect(page.locator("#record")).to_contain_text("Stop 0:0")
     with page.expect_download() as recorded:
         page.click("#record")
     recorded.value.save_as(tmp_path / "recording")
@@ -142,6 +147,9 @@ def test_a_recording_plays_and_a_snapshot_opens(
     assert len(frames) > 20
     assert frames[-1].shape == (224, 288, 3)
     assert frames[-1].std() > 10
+    with av.open(str(tmp_path / "recording")) as film:
+        sound = np.concatenate([one.to_ndarray().ravel() for one in film.decode(audio=0)])
+    assert float(np.abs(sound).max()) > 0.01  # Chromium's fake microphone beeps
     with page.expect_download() as taken:
         page.click("#snapshot")
     taken.value.save_as(tmp_path / "shot.png")
@@ -161,6 +169,15 @@ def test_two_tabs_and_a_view_keep_to_themselves(serve: StartServer, open_page: O
     view.wait_for_timeout(500)
     assert view.evaluate(SATURATION) > 60
     assert view.locator("body > *").count() == 1
+    address = coloured.input_value("#obs")
+    coloured.reload()  # OBS keeps the address that it has
+    begin(coloured)
+    assert coloured.input_value("#obs") == address
+    before = view.evaluate("document.getElementById('output').toDataURL()")
+    until = time.monotonic() + PATIENCE_MS / 1e3
+    while view.evaluate("document.getElementById('output').toDataURL()") == before:
+        assert time.monotonic() < until
+        view.wait_for_timeout(200)
 
 
 def test_the_page_comes_back_when_the_server_does(serve: StartServer, open_page: OpenPage) -> None:
@@ -170,9 +187,10 @@ def test_the_page_comes_back_when_the_server_does(serve: StartServer, open_page:
     begin(page)
     first.stop()
     expect(page.locator("#banner")).to_be_visible(timeout=PATIENCE_MS)
+    page.fill("#prompt", "thermal camera")
+    page.press("#prompt", "Enter")  # what is said meanwhile is not lost
     serve(port=port)
     settle(page, "#status", "live")
-    page.fill("#prompt", "thermal camera")
-    page.press("#prompt", "Enter")
-    settle(page, "#applied", "holds from frame")
+    expect(page.locator("#banner")).to_be_hidden()
+    page.wait_for_timeout(600)
     assert page.evaluate(SATURATION) > 60
