@@ -1,6 +1,8 @@
 """`everframe evaluate`: measure a model. One sub-verb per suite."""
 
 import argparse
+import shlex
+import sys
 import time
 from dataclasses import replace
 from hashlib import sha256
@@ -151,6 +153,7 @@ def _request(args: argparse.Namespace) -> "QualityRequest":
         without=_names(args.without) if quality else (),
         **({"classifier": args.classifier} if quality and args.classifier else {}),
         device=args.device if quality else "cpu",
+        command=shlex.join(["everframe", *sys.argv[1:]]),
     )
 
 
