@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from everframe.cli.verb import Subparsers
 
 if TYPE_CHECKING:
-    from everframe.evaluate.drift_run import DriftModel
+    from everframe.evaluate.drift_run import DriftModel, Kind
     from everframe.evaluate.quality_run import OpenedModel, QualityRequest
     from everframe.evaluate.suite import Progress
     from everframe.stream.session import Session
@@ -247,14 +247,13 @@ def _open_model(request: "QualityRequest", prompt: str) -> "OpenedModel":
 def _open_drift(request: "QualityRequest", prompt: str) -> "DriftModel":
     from everframe.evaluate.drift_run import DriftModel
 
-    other = tuple(max(64, side * 3 // 4 // 16 * 16) for side in (request.height, request.width))
-    return DriftModel(
-        fixed=_session(request, prompt),
-        fresh=_session(request, prompt, fresh_noise=True),
-        other=_session(replace(request, height=other[0], width=other[1]), prompt),
-        other_size=(other[0], other[1]),
-        weights=_fingerprint(request.model),
-    )
+    height, width = (max(64, side * 3 // 4 // 16 * 16) for side in (request.height, request.width))
+
+    def make(kind: "Kind") -> "Session":
+        wanted = replace(request, height=height, width=width) if kind == "other" else request
+        return _session(wanted, prompt, fresh_noise=kind == "fresh")
+
+    return DriftModel(make=make, other_size=(height, width), weights=_fingerprint(request.model))
 
 
 def _session(request: "QualityRequest", prompt: str, *, fresh_noise: bool = False) -> "Session":

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import everframe
 from everframe.core.errors import UserError
@@ -45,17 +45,26 @@ class DriftPlan:
     still_frames: int = 10_000
 
 
+Kind = Literal["fixed", "fresh", "other"]
+"""A session with noise that is fixed along a stream, with fresh noise, of another frame size."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftModel:
-    """Sessions of one model: with noise that is fixed along a stream, with fresh noise, and of
-    another frame size (height, width).
+    """Sessions of one model, each opened when a test first needs it (an engine may take a minute);
+    `other_size`: (height, width) of the other frame size.
     """
 
-    fixed: DriftSession
-    fresh: DriftSession
-    other: DriftSession
+    make: Callable[[Kind], DriftSession]
     other_size: tuple[int, int]
     weights: str
+    _opened: dict[Kind, DriftSession] = field(default_factory=dict[Kind, DriftSession])
+
+    def session(self, kind: Kind) -> DriftSession:
+        """The session of that kind, the same one every time."""
+        if kind not in self._opened:
+            self._opened[kind] = self.make(kind)
+        return self._opened[kind]
 
 
 OpenDrift = Callable[[QualityRequest, str], DriftModel]
@@ -138,17 +147,17 @@ def _measure(
     tick: Tick,
 ) -> Row:
     """The figures of one test on one stream."""
-    name, session = f"{test}: {stream.look.name} on {stream.clip}", model.fixed
+    name = f"{test}: {stream.look.name} on {stream.clip}"
+    session = model.session("fresh" if test == "fresh" else "fixed")
     tick(name, 0, 0)
     if test in ("loop", "fresh"):
-        played = model.fresh if test == "fresh" else session
         every = max(1, plan.frames // MEASURED)
         curve = drift.loop(
-            played, stream, plan.frames, every, lambda done: tick(name, done, plan.frames)
+            session, stream, plan.frames, every, lambda done: tick(name, done, plan.frames)
         )
         figures = drift.loop_figures(curve, plan.frames)
         if stream.hidden:
-            figures |= drift.state_kept(played, stream, curve)
+            figures |= drift.state_kept(session, stream, curve)
         return {"figures": figures, "curve": asdict(curve)}
     if test == "history":
         losses = history_losses(session, stream, QualityOptions())
@@ -167,7 +176,9 @@ def _measure(
         return {"figures": worst, "all": found}
     if test == "stress":
         scenes = stress.stresses(stream, others[0][0].frames)
-        scenes["resize"] = stress.resized(model.other, model.other_size, stream.camera[:RESIZED])
+        scenes["resize"] = stress.resized(
+            model.session("other"), model.other_size, stream.camera[:RESIZED]
+        )
         found = {name: stress.recovery(session, stream, scene) for name, scene in scenes.items()}
         return {"figures": {f"{n}: frames": v["frames"] for n, v in found.items()}, "all": found}
     if test == "switch":

@@ -35,14 +35,14 @@ HARD_LOOKS = (
     "graffiti",
     "zine",
     "chalk",
-    "underwater",
+    "stained_glass",
     "mosaic",
     "crystal",
     "cartoon",
     "neon_haze",
     "ukiyo_e",
     "comic",
-    "hologram",
+    "linocut",
     "oil_painting",
     "pixel_art",
     "clay",
@@ -50,7 +50,7 @@ HARD_LOOKS = (
     "anime",
     "watercolour",
 )
-"""The looks that were furthest from their targets after the second run; drawn twice as often."""
+"""The looks that were furthest from their targets after the last run; drawn twice as often."""
 
 
 ONE_STEP = NoiseConfig(pure_share=1.0, alone_pure_share=1.0)

@@ -14,7 +14,7 @@ from everframe.core.errors import UserError
 from everframe.data.source import write_clip
 from everframe.evaluate import drift, drift_run, stress
 from everframe.evaluate.drift import FOLLOWED
-from everframe.evaluate.drift_run import DriftModel, DriftPlan, evaluate_drift
+from everframe.evaluate.drift_run import DriftModel, DriftPlan, Kind, evaluate_drift
 from everframe.evaluate.quality_run import QualityRequest
 from everframe.evaluate.streams import Stream, make_stream
 from tests.evaluate.toy import INVERTED, LOOKS, TINTED, moving_clip
@@ -222,13 +222,13 @@ def footage(folder: Path) -> Path:
 def run(folder: Path, out: Path, plan: DriftPlan, opened: list[str], **changes: object) -> str:
     def open_model(_request: QualityRequest, prompt: str) -> DriftModel:
         opened.append(prompt)
-        return DriftModel(
-            fixed=Feedback(keep=0.5, size=(64, 64)),
-            fresh=Feedback(noise=3),
-            other=Feedback(keep=0.5, size=(48, 48)),
-            other_size=(48, 48),
-            weights="abc",
-        )
+
+        def make(kind: Kind) -> Feedback:
+            if kind == "fresh":
+                return Feedback(noise=3)
+            return Feedback(keep=0.5, size=(48, 48) if kind == "other" else (64, 64))
+
+        return DriftModel(make=make, other_size=(48, 48), weights="abc")
 
     request = QualityRequest(
         model="toy", footage=folder, held_out=("a",), looks=("inverted", "tinted"), out=out,
