@@ -249,17 +249,23 @@ class Mixture:
         rng: np.random.Generator,
     ) -> Tensor:
         """Backgrounds [B, T, 4, H, W] with the masks of whoever is in them: clips with masks, since
-        in others there may be people whom no mask tells, and dead leaves.
+        in others there may be people whom no mask tells, worlds, and dead leaves.
         """
-        leaves = streams // 2 if self.config.leaves_share else 0
-        leaves = leaves if self.footage.has_masks else streams
-        parts: list[Tensor] = []
+        fits = self.worlds is not None and self.worlds.holds(size)
+        worlds = streams // 3 if fits else 0
+        leaves = streams // 3 if self.config.leaves_share else 0
+        filmed = streams - worlds - leaves
+        if not self.footage.has_masks:
+            leaves, filmed = leaves + filmed, 0
+        empty: list[Tensor] = []
+        if worlds and self.worlds:
+            empty.append(self.worlds.draw(worlds, frames, size, rng)[1])
         if leaves:
-            drawn = self.leaves.draw(step, leaves, frames, size, rng)
-            parts.append(torch.cat([drawn, torch.zeros_like(drawn[:, :, :1])], 2))
-        if leaves < streams:
-            parts.append(self.footage.draw(streams - leaves, frames, size, rng, masked=True))
-        return torch.cat(parts)
+            empty.append(self.leaves.draw(step, leaves, frames, size, rng))
+        parts = [torch.cat([room, torch.zeros_like(room[:, :, :1])], 2) for room in empty]
+        if filmed:
+            parts.append(self.footage.draw(filmed, frames, size, rng, masked=True))
+        return torch.cat(parts)[self._to(rng.permutation(streams))]
 
     def _figure_streams(self, person: int) -> int:
         if not self.footage.has_masks:

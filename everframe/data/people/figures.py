@@ -19,7 +19,7 @@ from everframe.data.people import body
 from everframe.data.people.body import Build, Point, Pose, Wobble, rotate
 
 BANK_CLIPS = 16
-RENEW_EVERY = 64
+RENEW_EVERY = 128
 """Steps for which a bank of figures is used: they cost more than leaves."""
 STEPS = 24
 STEP_SHARE = 0.9
