@@ -70,6 +70,7 @@ def test_linked_results_say_where_they_come_from() -> None:
 
 def test_figures_of_speed_memory_and_prompts_agree_with_their_results() -> None:
     paraphrases, restyle = load("paraphrases_pocket.json"), load("restyle_pocket_cpu.json")
+    people = load("people_pocket.json")["mean_gain"]
     memory, training = load("memory_pocket_cpu.json"), load("training_pocket_h200.json")
     speed = restyle["summary"]
     wanted = {
@@ -80,6 +81,7 @@ def test_figures_of_speed_memory_and_prompts_agree_with_their_results() -> None:
             f"{speed['fps_median']:.0f} frames/s",
             f"{speed['model_ms_p50_median']:.1f} / {speed['model_ms_p95_median']:.1f} ms",
         ],
+        "people_pocket.json": [f"{people['trained on']:.2f} / {people['held out']:.2f}"],
         "memory_pocket_cpu.json": [f"+{100 * memory['growth_after_500']:.1f} %"],
         "training_pocket_h200.json": [f"{training['frames_s_whole_run']:,} frames/s"],
     }
