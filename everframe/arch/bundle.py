@@ -97,27 +97,17 @@ class Bundle:
             raise UserError(
                 f"cannot read {path / WEIGHTS_FILE}: {error}; copy the bundle again"
             ) from None
-        weights: dict[str, Array] = {}
-        for name, weight in weight_table(spec).items():
-            if name not in stored:
-                raise UserError(f"{path}: tensor '{name}' is missing; copy the bundle again")
-            array = stored[name].astype(np.float32)
-            if header["version"] == 1 and name == "embed.position":
-                array = np.pad(array, ((0, 0), (0, weight.shape[1] - array.shape[1])))
-            if array.shape != weight.shape:
-                raise UserError(
-                    f"{path}: tensor '{name}' has shape {array.shape}, the spec says"
-                    f" {weight.shape}; weights and spec do not belong together"
-                )
-            if name + SCALE_SUFFIX in stored:
-                array *= stored[name + SCALE_SUFFIX].astype(np.float32)
-            weights[name] = array
-        card, looks = path / CARD_FILE, path / LOOKS_FILE
+        old = header["version"] == 1
+        weights = {
+            name: _read_weight(path, stored, name, weight.shape, old=old)
+            for name, weight in weight_table(spec).items()
+        }
+        card = path / CARD_FILE
         return Bundle(
             spec=spec,
             weights=weights,
-            card=card.read_text(encoding="utf-8") if card.exists() else "",
-            looks=tuple(json.loads(looks.read_text(encoding="utf-8"))) if looks.exists() else (),
+            card=card.read_text(encoding="utf-8", errors="replace") if card.exists() else "",
+            looks=_read_looks(path / LOOKS_FILE),
             meta=header.get("meta", {}),
         )
 
@@ -165,6 +155,47 @@ def _read_header(path: Path) -> dict[str, Any]:
     if version > FORMAT_VERSION:
         raise UserError(
             f"{path} has format {version}, this everframe reads up to {FORMAT_VERSION}; "
-            "update with: pip install -U everframe"
+            "get the newest everframe and install it again"
         )
     return header
+
+
+def _read_weight(
+    path: Path,
+    stored: Mapping[str, NDArray[Any]],
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    old: bool,
+) -> Array:
+    if name not in stored:
+        raise UserError(f"{path}: tensor '{name}' is missing; copy the bundle again")
+    array = stored[name].astype(np.float32)
+    if old and name == "embed.position" and array.ndim == 2 and array.shape[1] < shape[1]:
+        array = np.pad(array, ((0, 0), (0, shape[1] - array.shape[1])))
+    _check_shape(path, name, array.shape, shape)
+    scale = stored.get(name + SCALE_SUFFIX)
+    if scale is None:
+        return array
+    _check_shape(path, name + SCALE_SUFFIX, scale.shape, (shape[0], *[1] * (len(shape) - 1)))
+    return array * scale.astype(np.float32)
+
+
+def _check_shape(path: Path, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if found != wanted:
+        raise UserError(
+            f"{path}: tensor '{name}' has shape {found}, the spec says {wanted}; weights and spec "
+            "do not belong together: copy the bundle again"
+        )
+
+
+def _read_looks(path: Path) -> tuple[dict[str, Any], ...]:
+    if not path.exists():
+        return ()
+    try:
+        looks = tuple(json.loads(path.read_text(encoding="utf-8")))
+        if all(isinstance(look["name"], str) and list(look["prompts"]) for look in looks):
+            return looks
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{path} is no list of looks; copy the bundle again")

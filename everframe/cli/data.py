@@ -117,8 +117,13 @@ def _report(found: "Survey") -> str:
     lines += [f"{problem.severity}: {problem}" for problem in found.problems]
     warnings = len(found.problems) - len(found.errors)
     verdict = "cannot be trained on yet" if found.errors else "ready for training"
-    lines.append(f"{len(found.errors)} errors, {warnings} warnings: {verdict}")
+    errors = len(found.errors)
+    lines.append(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}: {verdict}")
     return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _count(text: str) -> int:

@@ -1,6 +1,8 @@
 """`everframe evaluate`: measure a model. One sub-verb per suite."""
 
 import argparse
+import shlex
+import sys
 import time
 from dataclasses import replace
 from hashlib import sha256
@@ -18,6 +20,20 @@ if TYPE_CHECKING:
 MINUTE_S = 60
 TICK_S = 10
 FINGERPRINT_LETTERS = 16
+
+OVERVIEW = """\
+Measure a model on clips that no recipe trains on. A suite plays it through the same session that
+serves live video and compares every frame with the known true result. docs/evaluation.md says what
+each number means, and what it cannot say.
+"""
+
+OVERVIEW_EXAMPLES = """\
+examples:
+  everframe evaluate quality --footage clips/ --fast         (minutes: a look at a model)
+  everframe evaluate quality --footage clips/ --model runs/mine/bundle
+  everframe evaluate drift --footage clips/ --clips 1 --frames 2000 --still-frames 1000
+`everframe evaluate SUITE --help` explains a suite.
+"""
 
 QUALITY_TEXT = """\
 Play a model on held-out clips under every look, frame by frame on its own outputs, and compare
@@ -76,7 +92,13 @@ examples:
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add `evaluate` and its sub-verbs."""
-    parser = subparsers.add_parser("evaluate", help="measure a model against known results")
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure quality, drift and prompt fidelity",
+        description=OVERVIEW,
+        epilog=OVERVIEW_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     suites = parser.add_subparsers(dest="suite", required=True, metavar="SUITE")
     quality = suites.add_parser(
         "quality",
@@ -131,6 +153,7 @@ def _request(args: argparse.Namespace) -> "QualityRequest":
         without=_names(args.without) if quality else (),
         **({"classifier": args.classifier} if quality and args.classifier else {}),
         device=args.device if quality else "cpu",
+        command=shlex.join(["everframe", *sys.argv[1:]]),
     )
 
 

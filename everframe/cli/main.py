@@ -50,11 +50,15 @@ VERBS = {
 }
 """Verb -> its line in `everframe --help`; its module is `everframe.cli.<verb>`."""
 
+VERB_EXTRAS = {"evaluate": "evaluate", "restyle": "gpu", "bench": "gpu", "live": "gpu"}
+"""Verb -> the extra that has all it needs, torch among it; for the others `EXTRAS` says."""
+
 EXTRAS = {
     "torch": "train",
     "tensorboard": "train",
     "onnxruntime": "onnxruntime",
     "h5py": "evaluate",
+    "cv2": "evaluate",
     "matplotlib": "evaluate",
     "aiortc": "webrtc",
     "pyvirtualcam": "virtual-camera",
@@ -89,10 +93,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         sys.stderr.close()
         return EXIT_FAULT
+    except OSError as error:
+        if error.filename is None:
+            return _unexpected(error, debug=debug)
+        why = (error.strerror or type(error).__name__).lower()
+        fix = "check that the path exists, its permissions and the space left"
+        _explain(f"error: cannot use {error.filename} ({why}); {fix}", debug=debug)
+        return EXIT_INPUT
     except Exception as error:
-        hint = "" if debug else "; add --debug to see where"
-        _explain(f"unexpected error: {type(error).__name__}: {error}{hint}", debug=debug)
-        return EXIT_FAULT
+        return _unexpected(error, debug=debug)
+
+
+def _unexpected(error: Exception, *, debug: bool) -> int:
+    hint = "" if debug else "; add --debug to see where"
+    _explain(f"unexpected error: {type(error).__name__}: {error}{hint}", debug=debug)
+    return EXIT_FAULT
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -149,6 +164,8 @@ def _missing(error: ModuleNotFoundError, verb: str) -> Exception:
     extra = EXTRAS.get(package)
     if extra is None:
         return error
+    if package == "torch":
+        extra = VERB_EXTRAS.get(verb, extra)
     return UserError(
         f'everframe {verb} needs {package}, which is optional: pip install "everframe[{extra}]"'
     )

@@ -20,7 +20,7 @@ examples:
   everframe prompts --sheet looks.png     (a picture of every look)
 """
 CELL_PX = 192
-"""Width and height of one picture on the sheet."""
+"""Largest width and height of one picture on the sheet; a row is as high as its highest one."""
 LABEL_PX = 26
 """Height of the label below it."""
 GAP_PX = 8
@@ -111,19 +111,22 @@ def compose_sheet(looks: list[LookEntry]) -> Image.Image:
     if not pictured:
         raise UserError("this model has no pictures of its looks; use everframe prompts alone")
     columns = min(COLUMNS, len(pictured))
-    rows = -(-len(pictured) // columns)
-    step_x, step_y = CELL_PX + GAP_PX, CELL_PX + LABEL_PX + GAP_PX
-    sheet = Image.new("RGB", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), _PAPER)
+    cells = [(name.replace("_", " "), _thumbnail(path)) for name, path in pictured]
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    heights = [max(picture.height for _, picture in row) for row in rows]
+    high = sum(heights) + len(rows) * (LABEL_PX + GAP_PX) + GAP_PX
+    sheet = Image.new("RGB", (columns * (CELL_PX + GAP_PX) + GAP_PX, high), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=14)
-    for index, (name, path) in enumerate(pictured):
-        x, y = GAP_PX + index % columns * step_x, GAP_PX + index // columns * step_y
-        picture = _thumbnail(path)
-        left, top = (CELL_PX - picture.width) // 2, (CELL_PX - picture.height) // 2
-        sheet.paste(picture, (x + left, y + top))
-        label = name.replace("_", " ")
-        centre = (x + CELL_PX / 2, y + CELL_PX + LABEL_PX / 2)
-        draw.text(centre, label, fill=_INK, font=font, anchor="mm")
+    y = GAP_PX
+    for row, height in zip(rows, heights, strict=True):
+        for column, (label, picture) in enumerate(row):
+            x = GAP_PX + column * (CELL_PX + GAP_PX)
+            left, top = (CELL_PX - picture.width) // 2, (height - picture.height) // 2
+            sheet.paste(picture, (x + left, y + top))
+            centre = (x + CELL_PX / 2, y + height + LABEL_PX / 2)
+            draw.text(centre, label, fill=_INK, font=font, anchor="mm")
+        y += height + LABEL_PX + GAP_PX
     return sheet
 
 

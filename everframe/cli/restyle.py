@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from everframe.cli.progress import ProgressLine
 from everframe.cli.verb import Subparsers
 from everframe.core.errors import UserError
 from everframe.stream import files, pump
+from everframe.stream.files_write import partial_name
 from everframe.stream.frame import Pixels, Sink, Source, SourceInfo
 from everframe.stream.resize import Size, choose_size, parse_size
 from everframe.stream.session import Session
@@ -133,7 +134,8 @@ def run(args: argparse.Namespace, *, open_model: OpenModel = open_model) -> int:
             overwrite=args.overwrite,
         )
         model = open_model(args, timeline.opening, size)
-        sink = files.open_sink(output, source.info, _output_size(args, source.info, size))
+        info = replace(source.info, frames=1) if args.limit == 1 else source.info
+        sink = files.open_sink(output, info, _output_size(args, source.info, size))
         report = _pump(args, source, sink, model, timeline, size)
     finally:
         source.close()
@@ -196,8 +198,15 @@ def _stats_path(args: argparse.Namespace) -> Path | None:
     if args.stats is None:
         return None
     path = Path(args.stats).expanduser()
-    if not path.parent.is_dir() or path.is_dir():
-        raise UserError(f"cannot write --stats {args.stats}; give a file in a folder that exists")
+    try:  # before the work, not after it
+        if path.is_dir():
+            raise IsADirectoryError
+        probe = partial_name(path)
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        fix = "give a file in a folder that exists and that you may write to"
+        raise UserError(f"cannot write --stats {args.stats}; {fix}") from None
     return path
 
 
@@ -240,8 +249,10 @@ def _tell(report: pump.PumpReport, source: Source, output: Path, model: Model) -
     for cue in report.unreached:
         print(f"note: '{cue.prompt}' at {cue.start} was never reached")
     times = report.model_ms
+    one = report.frames == 1  # no interval, so no rate
+    count = "1 frame" if one else f"{report.frames} frames  {report.fps:.1f} fps"
     print(
-        f"{output}  {report.frames} frames  {report.fps:.1f} fps  engine {model.engine}  "
+        f"{output}  {count}  engine {model.engine}  "
         f"model {times.p50:.1f} ms p50, {times.p95:.1f} ms p95"
     )
 

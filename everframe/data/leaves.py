@@ -8,66 +8,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everframe.core.rng import stream_seed
-
 SHAPES = 28
-BANK_CLIPS = 32
-SPARE_FRAMES = 4
-"""Frames that a clip of the bank is longer than what is drawn from it."""
-RENEW_EVERY = 16
-"""Steps for which a bank of clips is used."""
-
-
-class LeavesBank:
-    """Some clips for some steps: drawing them takes thousands of small operations."""
-
-    def __init__(
-        self,
-        *,
-        seed: int,
-        device: torch.device,
-        canvas: tuple[int, int] = (0, 0),
-        clips: int = BANK_CLIPS,
-    ) -> None:
-        """Empty until `draw`. Sizes that fit into `canvas` (height, width) share one bank and are
-        cut out of it; each other size has its own.
-        """
-        self._seed, self._device, self._count, self._canvas = seed, device, clips, canvas
-        self._banks: dict[tuple[tuple[int, int], int], tuple[int, Tensor]] = {}
-
-    def draw(
-        self, step: int, streams: int, frames: int, size: tuple[int, int], rng: np.random.Generator
-    ) -> Tensor:
-        """[streams, frames + 2, 3, H, W] in 0..1; what a step sees depends on its number only."""
-        (height, width), canvas = size, self._canvas
-        if height > canvas[0] or width > canvas[1]:
-            canvas = size
-        clips = self._bank(step // RENEW_EVERY, canvas, frames)
-        top, left = (int(rng.integers(0, a - b + 1)) for a, b in zip(canvas, size, strict=True))
-        clips = clips[..., top : top + height, left : left + width]
-        clip = rng.integers(0, self._count, (streams, 1))
-        start = rng.integers(0, SPARE_FRAMES, (streams, 1))
-        times = np.concatenate([start + np.arange(frames + 1), np.full((streams, 1), -1)], 1)
-        rows = torch.from_numpy(clip).to(self._device, non_blocking=True)
-        picked = clips[rows, torch.from_numpy(times).to(self._device, non_blocking=True)]
-        flip = torch.from_numpy(rng.random(streams) < 0.5).to(self._device, non_blocking=True)
-        picked = torch.where(flip[:, None, None, None, None], picked.flip(-1), picked)
-        return picked.float() / 255
-
-    def _bank(self, epoch: int, size: tuple[int, int], frames: int) -> Tensor:
-        drawn, clips = self._banks.get((size, frames), (-1, torch.zeros(0)))
-        if drawn != epoch:
-            seed = stream_seed(self._seed, "leaves", epoch)
-            generator = torch.Generator(self._device).manual_seed(seed)
-            leaves = draw_leaves(self._count, frames + SPARE_FRAMES, size, generator)
-            clips = (leaves * 255).round().to(torch.uint8)
-            self._banks[size, frames] = (epoch, clips)
-        return clips
 
 
 def draw_leaves(

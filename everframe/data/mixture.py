@@ -15,10 +15,11 @@ from torch import Tensor
 
 from everframe.data.batch import ClipBatch
 from everframe.data.catalogue import Catalogue
+from everframe.data.clip_bank import ClipBank
 from everframe.data.footage import Footage, photometric, recolour
-from everframe.data.leaves import LeavesBank
 from everframe.data.pairs import PairBank
 from everframe.data.people.composite import swap_room
+from everframe.data.people.figures import either, figure_bank, place
 from everframe.data.prompts import PromptBook
 from everframe.data.world_bank import WorldBank
 
@@ -30,6 +31,8 @@ class MixtureConfig:
     """Shares of streams (they need not add to one; the rest is footage under 2-D looks).
 
     room_share: of the person streams, how many are set into the rooms of other clips.
+    figure_share: of the person streams, how many show rendered people in the rooms of clips; all,
+        if no clip has masks.
     foreign_share: of the footage and leaves streams, how many have their anchor in another scene,
         under the same look and hidden state: an anchor tells the look, not what is seen.
     wording_share: of the streams of one look, how many mix two of its paraphrases.
@@ -41,6 +44,7 @@ class MixtureConfig:
     leaves_share: float = 0.15
     person_share: float = 0.16
     room_share: float = 0.5
+    figure_share: float = 0.0
     foreign_share: float = 0.2
     world_share: float = 0.18
     world_camera_share: float = 0.08
@@ -81,11 +85,14 @@ class Mixture:
         device: torch.device,
         pairs: PairBank | None = None,
     ) -> None:
-        """Combine sources; None leaves worlds or pairs out. `leaves` may be set to another bank."""
+        """Combine sources; None leaves worlds or pairs out. `leaves` and `figures` may be set to
+        other banks.
+        """
         self.catalogue, self.book, self.footage = catalogue, book, footage
         self.pairs = pairs
         self.worlds, self.config, self.device = worlds, config, device
-        self.leaves = LeavesBank(seed=seed, device=device)
+        self.leaves = ClipBank(seed=seed, device=device)
+        self.figures = figure_bank(seed=seed, device=device)
         names = [look.name for look in catalogue.flat]
         weights = np.array([config.hard_factor if n in config.hard_looks else 1.0 for n in names])
         self._look_weights = weights / weights.sum()
@@ -182,7 +189,8 @@ class Mixture:
         world = round(streams * c.world_share) if fits else 0
         world_camera = round(streams * c.world_camera_share) if fits else 0
         leaves = round(streams * c.leaves_share)
-        person = round(streams * c.person_share) if self.footage.has_masks else 0
+        able = self.footage.has_masks or c.figure_share > 0
+        person = round(streams * c.person_share) if able else 0
         footage = max(1, streams - world - world_camera - leaves - person)
         return _Plan(
             footage=footage,
@@ -209,20 +217,60 @@ class Mixture:
         if plan.leaves:
             parts.append(self.leaves.draw(step, plan.leaves, frames, size, rng))
         mask = footage.new_zeros(plan.footage + plan.leaves, frames + 2, 1, *size)
-        if plan.person:
-            masked = self.footage.draw(plan.person, frames, size, rng, masked=True)
+        figures = self._figure_streams(plan.person)
+        filmed = plan.person - figures
+        if filmed:
+            masked = self.footage.draw(filmed, frames, size, rng, masked=True)
             people = masked[:, :, :3]
-            moved = int(plan.person * c.room_share)
+            moved = int(filmed * c.room_share)
             if moved:  # few rooms are filmed; the network shall learn people, not those rooms
-                rooms = self.footage.draw(moved, frames, size, rng)[:, :, :3]
+                rooms = self._rooms(step, moved, frames, size, rng)
                 dressed = recolour(people[:moved], generator)  # nor those clothes
-                swapped = swap_room(dressed, masked[:moved, :, 3:], rooms)
+                swapped = swap_room(dressed, masked[:moved, :, 3:], rooms[:, :, :3])
                 people = torch.cat([swapped, people[moved:]])
+                masked[:moved, :, 3:] = either(masked[:moved, :, 3:], rooms[:, :, 3:])
             parts.append(people)
             mask = torch.cat([mask, masked[:, :, 3:]])
+        if figures:
+            drawn = self.figures.draw(step, figures, frames, size, rng)
+            rooms = self._rooms(step, figures, frames, size, rng)
+            parts.append(place(drawn, rooms[:, :, :3]))
+            mask = torch.cat([mask, either(drawn[:, :, 3:], rooms[:, :, 3:])])
         if self.worlds and plan.world_camera:
             parts.append(self.worlds.draw(plan.world_camera, frames, size, rng)[1])
         return photometric(torch.cat(parts), generator), mask
+
+    def _rooms(
+        self,
+        step: int,
+        streams: int,
+        frames: int,
+        size: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """Backgrounds [B, T, 4, H, W] with the masks of whoever is in them: clips with masks, since
+        in others there may be people whom no mask tells, worlds, and dead leaves.
+        """
+        fits = self.worlds is not None and self.worlds.holds(size)
+        worlds = streams // 3 if fits else 0
+        leaves = streams // 3 if self.config.leaves_share else 0
+        filmed = streams - worlds - leaves
+        if not self.footage.has_masks:
+            leaves, filmed = leaves + filmed, 0
+        empty: list[Tensor] = []
+        if worlds and self.worlds:
+            empty.append(self.worlds.draw(worlds, frames, size, rng)[1])
+        if leaves:
+            empty.append(self.leaves.draw(step, leaves, frames, size, rng))
+        parts = [torch.cat([room, torch.zeros_like(room[:, :, :1])], 2) for room in empty]
+        if filmed:
+            parts.append(self.footage.draw(filmed, frames, size, rng, masked=True))
+        return torch.cat(parts)[self._to(rng.permutation(streams))]
+
+    def _figure_streams(self, person: int) -> int:
+        if not self.footage.has_masks:
+            return person
+        return round(person * self.config.figure_share)
 
     def _foreign_anchors(self, camera: Tensor, able: int, rng: np.random.Generator) -> None:
         """Give some of the first `able` streams the anchor frame of the next such stream."""

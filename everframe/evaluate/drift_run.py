@@ -1,14 +1,10 @@
 """One call from a request to a published drift report: streams, tests, figures, plots."""
 
 import json
-import platform
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 import everframe
 from everframe.core.errors import UserError
@@ -19,7 +15,7 @@ from everframe.evaluate.cache import LineCache
 from everframe.evaluate.drift import DriftSession
 from everframe.evaluate.drift_plot import plot_curves
 from everframe.evaluate.quality import QualityOptions, history_losses
-from everframe.evaluate.quality_run import QualityRequest, choose_looks, load_clips
+from everframe.evaluate.quality_run import QualityRequest, choose_looks, load_clips, provenance
 from everframe.evaluate.report import LOSS_FLOOR
 from everframe.evaluate.streams import CameraClip, Stream, make_stream
 
@@ -125,8 +121,7 @@ def evaluate_drift(
                     cache.add(row)
                     stored[key] = row
             rows += [stored[key] for key in keys]
-    about["machine"] = {"processor": platform.machine(), "torch": torch.__version__}
-    about["date"] = time.strftime("%Y-%m-%d")
+    about |= provenance(request)
     text = json.dumps({"about": about, "rows": rows}, indent=1)
     (request.out / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
     plot_curves(rows, request.out / PLOT_FILE, title=f"{about['model']}, {plan.frames} frames")

@@ -1,6 +1,5 @@
 """One call from a request to published files: session, looks, footage, suite, report."""
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from everframe.evaluate.sheet import join_strips
 from everframe.evaluate.streams import CameraClip, QualitySession
 from everframe.evaluate.suite import Plan, Progress, run_suite, strip_path
 from everframe.evaluate.warp import dis_flow
+from everframe.runtime.bench import commit, hardware
 
 CLASSIFIER_FILE = Path(__file__).with_name("look_classifier.safetensors")
 RESULT_FILE = "quality.json"
@@ -52,6 +52,7 @@ class QualityRequest:
         without: instruments to leave out.
         classifier: file of the look classifier.
         device: torch device of the instruments.
+        command: what was typed, for the record.
     """
 
     model: str
@@ -70,6 +71,7 @@ class QualityRequest:
     without: tuple[str, ...] = ()
     classifier: Path = CLASSIFIER_FILE
     device: str = "cpu"
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +116,24 @@ def evaluate_quality(
     }
     plan = Plan(looks=looks, clips=clips, fit_clips=fit_clips, options=options, about=about)
     records = run_suite(opened.session, plan, judges=judges, folder=request.out, progress=progress)
-    machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-    about |= {"machine": machine, "date": time.strftime("%Y-%m-%d"), "fast": request.fast}
+    about |= {**provenance(request), "fast": request.fast}
     text = dumps(build_report(records, about), indent=1, allow_nan=False)
     (request.out / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
     for clip in clips:
         strips = [strip_path(request.out, look.name, clip.name) for look in looks]
         join_strips(strips, request.out / f"sheet_{clip.name}.png")
     return format_table(records)
+
+
+def provenance(request: QualityRequest) -> dict[str, object]:
+    """What a published number has to say of itself: command, commit, hardware, versions, date."""
+    return {
+        "command": request.command,
+        "commit": commit(Path(__file__).parent),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 def choose_options(request: QualityRequest) -> QualityOptions:

@@ -93,7 +93,7 @@ def pocket() -> TrainConfig:
         other_sizes=((192, 336), (288, 224)),
         rare_sizes=((256, 256), (336, 192), (288, 512)),
         world_size=(288, 336),
-        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14),
+        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14, figure_share=0.4),
         noise=ONE_STEP,
         rollouts=RolloutConfig(share=0.5),
     )
@@ -114,7 +114,7 @@ def studio() -> TrainConfig:
         other_sizes=((192, 336), (288, 224)),
         rare_sizes=((256, 256), (336, 192), (288, 512)),
         world_size=(288, 336),
-        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14),
+        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14, figure_share=0.4),
         noise=ONE_STEP,
         rollouts=RolloutConfig(share=0.5),
     )

@@ -18,10 +18,11 @@ from everframe.core.errors import UserError
 from everframe.core.rng import numpy_rng, stream_seed
 from everframe.data.batch import ClipBatch
 from everframe.data.catalogue import Catalogue
+from everframe.data.clip_bank import ClipBank
 from everframe.data.footage import Footage
-from everframe.data.leaves import LeavesBank
 from everframe.data.mixture import Mixture, MixtureConfig
 from everframe.data.pairs import PairBank, open_pairs
+from everframe.data.people.figures import figure_bank
 from everframe.data.prompts import PromptBook
 from everframe.data.world_bank import WorldBank
 from everframe.data.worlds.world import Worlds
@@ -34,7 +35,7 @@ STREAMS = 12
 """Streams per draw."""
 TRIES = 12
 """Draws before a rare look is given up."""
-WORLD_CLIPS, LEAVES_CLIPS = 2, 2
+WORLD_CLIPS, LEAVES_CLIPS, FIGURE_CLIPS = 2, 2, 2
 """Clips made; streams are cut from them."""
 ONLY = 1e9
 """How much more often than the others a chosen look is drawn."""
@@ -95,12 +96,6 @@ def draw_rows(request: PreviewRequest) -> list[PreviewRow]:
     numbering = Numbering()
     book = PromptBook(catalogue.lines(), numbering, device)
     footage = Footage(request.footage, (), device)
-    masks_needed = [n for n in chosen if catalogue.first_person <= n < catalogue.first_dress]
-    if masks_needed and not footage.has_masks:
-        raise UserError(
-            f"look '{catalogue.names[masks_needed[0]]}' needs person masks; give --footage with "
-            "masks/NAME.mask.mp4 beside its clips"
-        )
     config = _config(chosen, catalogue)
     dresses = [
         catalogue.dresses[n - catalogue.first_dress].name for n in _worlds(chosen, catalogue)
@@ -125,7 +120,8 @@ def draw_rows(request: PreviewRequest) -> list[PreviewRow]:
         device=device,
         pairs=pairs,
     )
-    mixture.leaves = LeavesBank(seed=request.seed, device=device, clips=LEAVES_CLIPS)
+    mixture.leaves = ClipBank(seed=request.seed, device=device, clips=LEAVES_CLIPS)
+    mixture.figures = figure_bank(seed=request.seed, device=device, clips=FIGURE_CLIPS)
     return _collected(mixture, chosen, numbering, request)
 
 
@@ -143,7 +139,7 @@ def _worlds(chosen: Sequence[int], catalogue: Catalogue) -> list[int]:
 
 def _config(chosen: Sequence[int], catalogue: Catalogue) -> MixtureConfig:
     """The mixture of the recipes, one look per stream; with `chosen` looks, turned to them."""
-    config = MixtureConfig(group=1)
+    config = MixtureConfig(group=1, figure_share=0.5)
     if not chosen:
         return config
     person = any(catalogue.first_person <= n < catalogue.first_dress for n in chosen)

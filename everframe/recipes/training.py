@@ -17,11 +17,12 @@ from everframe.arch.torch_net import Net
 from everframe.core.config import Config, stable_hash, to_json
 from everframe.core.errors import UserError
 from everframe.data.catalogue import Catalogue
+from everframe.data.clip_bank import ClipBank
 from everframe.data.footage import Footage
 from everframe.data.held_out import HeldOut, Streams, clip_path
-from everframe.data.leaves import LeavesBank
 from everframe.data.mixture import Mixture
 from everframe.data.pairs import PairBank, open_pairs
+from everframe.data.people.figures import figure_bank
 from everframe.data.prompts import Encodes, PromptBook
 from everframe.data.world_bank import WorldBank
 from everframe.data.worlds.world import Worlds
@@ -87,10 +88,12 @@ def build_sources(
     mixture = Mixture(
         catalogue, book, footage, bank, config.mixture, seed=config.seed, device=device, pairs=pairs
     )
-    mixture.leaves = LeavesBank(seed=config.seed, device=device, canvas=canvas)
+    mixture.leaves = ClipBank(seed=config.seed, device=device, canvas=canvas)
+    mixture.figures = figure_bank(seed=config.seed, device=device, canvas=canvas)
     alone = replace(
         config.mixture,
         leaves_share=0.0,
+        figure_share=0.0,  # drawn for one length only
         world_camera_share=0.0,
         fade_share=0.0,
         blend_share=0.0,

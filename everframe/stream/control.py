@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ def weighted_prompts(prompt: str | Sequence[tuple[str, float]]) -> WeightedPromp
         raise UserError("no prompt given; say how the video shall look, e.g. 'pencil sketch'")
     for text, weight in pairs:
         check_prompt(text)
-        if weight < 0:
-            raise UserError(f"the weight of '{text}' is {weight}; weights must not be negative")
+        if not 0 <= weight < math.inf:
+            raise UserError(f"the weight of '{text}' is {weight}; give a number from 0 on")
     total = sum(weight for _, weight in pairs)
     if total <= 0:
         raise UserError("all prompt weights are zero; give at least one a positive weight")

@@ -60,12 +60,22 @@ def check_output(name: str, source: str, *, overwrite: bool) -> Path:
             f"output {name} has no known suffix; use {' '.join(VIDEO_SUFFIXES)} .gif, or end "
             "the name with / for a folder of pictures"
         )
+    if folder and path.suffix.lower() in known:
+        raise UserError(
+            f"{name} is a folder but named as a file; give another folder for pictures, or a file "
+            f"such as {name.rstrip('/')}/result.mp4"
+        )
     if not path.parent.is_dir():
         raise UserError(f"folder {path.parent} does not exist; create it or choose another output")
     if path.exists():
         if Path(source).exists() and path.samefile(Path(source)):
             raise UserError(f"output {name} is the input; choose another name with -o")
-        if not overwrite and not (folder and not any(path.iterdir())):
+        if folder and not overwrite and any(path.iterdir()):
+            raise UserError(
+                f"folder {name} is not empty; add --overwrite to put pictures into it, or give a "
+                f"file such as {Path(name) / 'result.mp4'}"
+            )
+        if not overwrite and not folder:
             raise UserError(f"{name} exists; add --overwrite to replace it, or choose another -o")
     return path
 
@@ -81,10 +91,10 @@ def open_sink(path: Path, source: SourceInfo, size: Size) -> Sink:
         return VideoSink(path, source, size)
     if suffix == ".gif":
         return GifSink(path, source, size)
-    if suffix in IMAGE_SUFFIXES and not path.is_dir() and not source.still:
+    if suffix in IMAGE_SUFFIXES and not source.still and source.frames != 1:
         raise UserError(
-            f"{path} is one picture, but the input has many frames; end the name with / for a "
-            "folder of pictures, or use .mp4"
+            f"{path} is one picture, but the input has more frames; end the name with / for a "
+            "folder of pictures, use .mp4, or add --limit 1"
         )
     return ImageSink(path, source, size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,43 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from everframe.arch.history import History
+from everframe.core.errors import UserError
 from everframe.runtime.engine import Engine
 
 ANCHOR = ("anchor_output", "anchor_camera")
 PICTURES = ("previous", *ANCHOR)
+PARTS = (
+    "version", "size", "control", "frames", "fade", "slots", "filled", "has_previous", "has_anchor",
+    *PICTURES,
+)  # fmt: skip
+
+
+def check(state: dict[str, Any], engine: Engine[Any], *, version: int) -> None:
+    """Refuse what is no state of a session, or one of another model.
+
+    Raises:
+        UserError: parts are missing, the version is newer, or the cached values do not fit.
+    """
+    missing = [name for name in PARTS if name not in state]
+    if missing:
+        raise UserError(
+            f"this is no session state ({missing[0]} is missing); see Session.state_dict"
+        )
+    if state["version"] > version:
+        raise UserError("this session state was saved by a newer everframe; update this one")
+    if state["slots"] is None:
+        return
+
+    def shapes(slots: Iterable[Iterable[NDArray[Any]]]) -> list[list[tuple[int, ...]]]:
+        """Of each block's keys and values, but for the number of patches."""
+        return [[(*v.shape[:2], *v.shape[3:]) for v in slot] for slot in slots]
+
+    wanted = [[engine.to_numpy(v) for v in slot] for slot in engine.empty_history().slots]
+    if shapes(state["slots"]) != shapes(wanted):
+        raise UserError(
+            "this session state is of another model; open the session with the model that it was "
+            "saved with"
+        )
 
 
 def pack(history: History[Any], engine: Engine[Any]) -> dict[str, Any]:

@@ -279,10 +279,9 @@ class Session:
         pictures are resampled.
 
         Raises:
-            UserError: the state is of another frame size or of a newer everframe.
+            UserError: it is no state, or one of another frame size, model or newer everframe.
         """
-        if state["version"] > STATE_VERSION:
-            raise UserError("this session state was saved by a newer everframe; update this one")
+        saved.check(state, self._engine, version=STATE_VERSION)
         state = {"anchors": {}, **state}  # older states have none
         if scale and tuple(state["size"]) != self.size:
             state = saved.scaled(state, *self.size)

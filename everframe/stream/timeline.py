@@ -153,7 +153,8 @@ def check_prompt(text: str, where: str = "prompt") -> str:
     """
     words = " ".join(text.split())
     if not any(letter.isalnum() for letter in words):
-        raise UserError(f"{where}: the prompt is empty; describe the look, e.g. 'pencil sketch'")
+        fault = "has no words" if words else "is empty"
+        raise UserError(f"{where}: the prompt {fault}; describe the look, e.g. 'pencil sketch'")
     if len(words) > PROMPT_LIMIT:
         raise UserError(
             f"{where}: the prompt has {len(words)} characters; use a few words, at most "

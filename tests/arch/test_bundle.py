@@ -9,6 +9,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from everframe.arch.bundle import (
+    LOOKS_FILE,
+    SCALE_SUFFIX,
     SMALLEST_QUANTISED,
     SPEC_FILE,
     WEIGHTS_FILE,
@@ -105,7 +107,7 @@ def test_a_damaged_spec_file(folder: Path, text: str) -> None:
 def test_a_newer_format_asks_for_an_update(folder: Path) -> None:
     header = json.loads((folder / SPEC_FILE).read_text())
     (folder / SPEC_FILE).write_text(json.dumps({**header, "version": 99}))
-    with pytest.raises(UserError, match=r"format 99.*pip install -U everframe"):
+    with pytest.raises(UserError, match=r"format 99.*install it again"):
         Bundle.from_pretrained(folder)
 
 
@@ -117,6 +119,22 @@ def test_tensors_that_do_not_fit_the_spec(folder: Path) -> None:
     del stored["embed.camera"]
     save_file(stored, folder / WEIGHTS_FILE)
     with pytest.raises(UserError, match=r"embed\.camera' is missing; copy the bundle again"):
+        Bundle.from_pretrained(folder)
+
+
+def test_scales_that_do_not_fit_their_tensor(tmp_path: Path) -> None:
+    folder = BUNDLE.save_pretrained(tmp_path / "small")
+    stored = load_file(folder / WEIGHTS_FILE)
+    name = next(name for name in stored if name.endswith(SCALE_SUFFIX))
+    save_file({**stored, name: np.ascontiguousarray(stored[name].T)}, folder / WEIGHTS_FILE)
+    with pytest.raises(UserError, match=rf"{name}.*do not belong together"):
+        Bundle.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '[{"name": 1, "prompts": []}]', '{"a": 1}'])
+def test_a_damaged_list_of_looks(folder: Path, text: str) -> None:
+    (folder / LOOKS_FILE).write_text(text)
+    with pytest.raises(UserError, match=r"looks\.json is no list of looks"):
         Bundle.from_pretrained(folder)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import everframe
 from everframe.cli import main as entry
-from everframe.cli.main import EXTRAS, VERBS, main
+from everframe.cli.main import EXTRAS, VERB_EXTRAS, VERBS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +81,7 @@ def test_help_is_quick_and_loads_no_heavy_package() -> None:
         (["restyle", "a.mp4", "--timeline", "no.txt"], "cannot read the timeline"),
         (["restyle", "a.mp4", "--timeline", "no.txt", "-p", "a"], "not both"),
         (["restyle", "a.mp4", "-p", "a", "--stats", "no/such/folder.json"], "--stats"),
+        (["restyle", "a.mp4", "-p", "\U0001f642"], "the prompt has no words"),
         (["models", "show"], "which model"),
         (["models", "show", "no-such"], "no model 'no-such'"),
         (["models", "list", "pocket"], "models show pocket"),
@@ -159,6 +160,12 @@ def gives(verb: Verb) -> Callable[[str], Verb]:
             "everframe: error: everframe models needs torch, which is optional: "
             'pip install "everframe[train]"\n',
         ),
+        (
+            PermissionError(13, "Permission denied", "out.json"),
+            2,
+            "everframe: error: cannot use out.json (permission denied); check that",
+        ),
+        (OSError("odd"), 1, "everframe: unexpected error: OSError: odd"),
         (ModuleNotFoundError("No module named 'x'", name="x"), 1, "everframe: unexpected error"),
     ],
 )
@@ -202,8 +209,9 @@ def test_a_missing_extra_is_named_when_a_verb_is_imported() -> None:
 
 def test_the_extras_exist() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for package, extra in EXTRAS.items():
-        assert f"\n{extra} = [" in text, package
+    for extra in {*EXTRAS.values(), *VERB_EXTRAS.values()}:
+        assert f"\n{extra} = [" in text, extra
+    assert VERB_EXTRAS.keys() <= VERBS.keys()
 
 
 def test_python_dash_m_gives_the_exit_status() -> None:

@@ -219,6 +219,26 @@ def test_lines_instead_of_a_bar_off_a_terminal(
     assert " of 24 frames, " in lines[-1]
 
 
+def test_one_frame_has_no_rate_and_may_become_a_picture(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "first.png"
+    assert restyle_with(Inverter(), [clip, "-p", "a", "--limit", "1", "-o", out]) == 0
+    assert f"{out}  1 frame  engine inverter" in capsys.readouterr().out
+    single = write_clip(tmp_path / "single.mp4", frames=1)
+    assert restyle_with(Inverter(), [single, "-p", "a", "-o", tmp_path / "two.png"]) == 0
+    with pytest.raises(UserError, match=r"add --limit 1"):
+        restyle_with(Inverter(), [clip, "-p", "a", "-o", tmp_path / "three.png"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="writes into /proc")
+def test_stats_that_cannot_be_written_are_found_before_the_work(clip: Path, tmp_path: Path) -> None:
+    restyler = Inverter(fails_at=0, error=AssertionError("work began"))
+    for place in ("/proc/stats.json", str(tmp_path)):
+        with pytest.raises(UserError, match="cannot write --stats"):
+            restyle_with(restyler, [clip, "-p", "a", "-o", tmp_path / "o.mp4", "--stats", place])
+
+
 def test_folder_in_folder_out(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for index in range(3):

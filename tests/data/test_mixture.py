@@ -13,6 +13,7 @@ from everframe.data.catalogue import Catalogue
 from everframe.data.footage import Footage
 from everframe.data.looks.look import Look, State
 from everframe.data.mixture import Mixture, MixtureConfig
+from everframe.data.people.figures import figure_bank
 from everframe.data.prompts import PromptBook, PromptLine
 from everframe.data.source import write_clip
 from everframe.data.world_bank import WorldBank
@@ -307,3 +308,39 @@ def test_paraphrases_of_one_look_are_mixed_and_the_target_stays(mixture: Mixture
     share = (mixed.blend > 0).any(1).float().mean()
     assert 0.3 < float(share) < 1  # those of unequal strength are left alone
     assert torch.equal(mixed.blend, mixed.blend[:, :1].expand_as(mixed.blend))
+
+
+def test_rendered_people_need_no_masks_and_nobody_is_left_unmasked(mixture: Mixture) -> None:
+    config = replace(mixture.config, figure_share=0.5, person_share=0.4, leaves_share=0.0)
+    footage = mixture.footage
+    some = Mixture(CATALOGUE, mixture.book, footage, None, config, seed=0, device=CPU)
+    some.figures = figure_bank(seed=0, device=CPU, clips=1)
+    masks = rooms_of(some, streams=4)
+    assert 0 < float(masks.mean()) < 1  # the people of the rooms are known
+    people = [c.name for c in footage.clips if c.masked]
+    assert people  # all clips of this footage have masks, so none may be drawn without
+    batch = some.draw(0, 10, 2, SIZE, np.random.default_rng(0), torch.Generator().manual_seed(0))
+    assert batch.camera.shape == (10, 2, 3, *SIZE)
+    assert (batch.label >= CATALOGUE.first_person).sum() == 4
+
+
+def rooms_of(mixture: Mixture, *, streams: int) -> Tensor:
+    return mixture._rooms(0, streams, 2, SIZE, np.random.default_rng(0))[:, :, 3]
+
+
+def test_footage_without_masks_lends_no_rooms(
+    mixture: Mixture, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("bare")
+    write_clip(folder / "a.mp4", np.full((6, 32, 48, 3), 250, np.uint8))
+    bare, none = Footage(folder, (), CPU), replace(mixture.config, figure_share=0.0)
+    without = Mixture(CATALOGUE, mixture.book, bare, None, none, seed=0, device=CPU)
+    generator = torch.Generator().manual_seed(0)
+    batch = without.draw(0, 10, 2, SIZE, np.random.default_rng(0), generator)
+    assert (batch.label < CATALOGUE.first_person).all()  # no masks and no figures: no people
+    with_figures = replace(none, figure_share=0.1, person_share=0.3)
+    drawn = Mixture(CATALOGUE, mixture.book, bare, None, with_figures, seed=0, device=CPU)
+    drawn.figures = figure_bank(seed=0, device=CPU, clips=1)
+    assert float(rooms_of(drawn, streams=2).max()) == 0
+    batch = drawn.draw(0, 10, 2, SIZE, np.random.default_rng(0), generator)
+    assert (batch.label >= CATALOGUE.first_person).sum() == 3

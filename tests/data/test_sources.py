@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from everframe.core.errors import UserError
-from everframe.data import leaves
+from everframe.data.clip_bank import RENEW_EVERY, SPARE_FRAMES, ClipBank
 from everframe.data.footage import (
     FPS_CHOICES,
     STORE_HEIGHT,
@@ -19,7 +19,7 @@ from everframe.data.footage import (
     draw_times,
     photometric,
 )
-from everframe.data.leaves import RENEW_EVERY, SPARE_FRAMES, LeavesBank
+from everframe.data.leaves import draw_leaves
 from everframe.data.source import clip_size, read_clip, write_clip
 from everframe.data.world_bank import WorldBank, to_and_fro
 from everframe.data.worlds.world import Worlds
@@ -165,7 +165,7 @@ def test_photometric_changes_are_constant_along_a_stream() -> None:
 
 
 def test_leaves_depend_on_the_step_only() -> None:
-    first, other = (LeavesBank(seed=3, device=CPU) for _ in range(2))
+    first, other = (ClipBank(seed=3, device=CPU) for _ in range(2))
     out = first.draw(RENEW_EVERY + 2, 3, 2, SIZE, rng())
     assert out.shape == (3, 4, 3, *SIZE)
     first.draw(5 * RENEW_EVERY, 3, 2, SIZE, rng())
@@ -177,28 +177,24 @@ def test_leaves_depend_on_the_step_only() -> None:
 
 
 def test_a_small_bank_of_leaves_has_few_clips() -> None:
-    drawn = LeavesBank(seed=3, device=CPU, clips=1).draw(0, 12, 2, SIZE, rng())
+    drawn = ClipBank(seed=3, device=CPU, clips=1).draw(0, 12, 2, SIZE, rng())
     upright = {clip[0].numpy().tobytes() for clip in drawn}
     assert len(upright) <= 2 * SPARE_FRAMES  # cut at as many places, mirrored or not
 
 
-def test_sizes_that_fit_the_canvas_share_one_bank_of_leaves(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_sizes_that_fit_the_canvas_share_one_bank_of_leaves() -> None:
     drawn: list[tuple[int, int]] = []
-    real = leaves.draw_leaves
 
     def counted(clips: int, frames: int, size: tuple[int, int], g: torch.Generator) -> Tensor:
         drawn.append(size)
-        return real(clips, frames, size, g)
+        return draw_leaves(clips, frames, size, g)
 
-    monkeypatch.setattr(leaves, "draw_leaves", counted)
-    bank = LeavesBank(seed=3, device=CPU, clips=2, canvas=(32, 48))
+    bank = ClipBank(seed=3, device=CPU, clips=2, canvas=(32, 48), draw=counted)
     sizes = ((32, 32), (16, 48), (32, 32), (48, 16), (32, 32), (48, 16))
     for step, size in enumerate(sizes):
         assert bank.draw(step, 2, 2, size, rng()).shape == (2, 4, 3, *size)
     assert drawn == [(32, 48), (48, 16)]
-    other = LeavesBank(seed=3, device=CPU, clips=2, canvas=(32, 48))
+    other = ClipBank(seed=3, device=CPU, clips=2, canvas=(32, 48))
     again = [one.draw(3, 2, 2, (16, 16), rng()) for one in (bank, other)]
     assert torch.equal(again[0], again[1])
 

@@ -72,8 +72,6 @@ def test_the_same_seed_draws_the_same_sheet(footage: Path) -> None:
 def test_what_cannot_be_drawn_is_said(footage: Path) -> None:
     with pytest.raises(UserError, match="unknown look 'pensil'; did you mean pencil"):
         draw_rows(PreviewRequest(footage=footage, looks=("pensil",)))
-    with pytest.raises(UserError, match="'chrome_person' needs person masks"):
-        draw_rows(PreviewRequest(footage=footage, looks=("chrome_person",)))
 
 
 def test_the_verb_writes_the_sheet(

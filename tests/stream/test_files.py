@@ -291,11 +291,15 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
 
 
 def test_outputs_are_checked_before_work(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "a.mp4", frames=1)
+    clip = write_clip(tmp_path / "a.mp4", frames=2)
     (tmp_path / "there.mp4").touch()
     shutil.copy(clip, tmp_path / "copy.mp4")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.mp4").mkdir()
     faults = {
+        ".": "is not empty; add --overwrite",
+        "folder.mp4": "is a folder but named as a file",
+        "new.png/": "is a folder but named as a file",
         "b": "no known suffix",
         "b.avi": "no known suffix",
         "nowhere/b.mp4": "does not exist",
@@ -304,7 +308,7 @@ def test_outputs_are_checked_before_work(tmp_path: Path) -> None:
     }
     for name, fault in faults.items():
         with pytest.raises(UserError, match=fault):
-            check_output(str(tmp_path / name), str(clip), overwrite=False)
+            check_output(f"{tmp_path}/{name}", str(clip), overwrite=False)
     with pytest.raises(UserError, match="is the input"):
         check_output(str(clip), str(clip), overwrite=True)
     assert check_output(str(tmp_path / "there.mp4"), str(clip), overwrite=True).exists()

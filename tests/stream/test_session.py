@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from everframe.core.errors import UserError
 from everframe.stream.session import Session, blend_frames
-from tests.nets import HEIGHT, WIDTH, random_frame
+from tests.nets import HEIGHT, TINY, WIDTH, random_bundle, random_frame
 
 Frame = NDArray[np.uint8]
 FRAMES = [random_frame(i) for i in range(8)]
@@ -162,6 +163,26 @@ def test_a_saved_session_goes_on_bit_for_bit(tiny_model: Path, fading: bool) -> 
     assert other.stats.frames == session.stats.frames
     session.load_state_dict(state)  # the state was not touched by those frames
     assert np.array_equal(run(session, FRAMES[4:]), expected)
+
+
+def test_what_is_no_state_or_one_of_another_model_is_refused(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    session = open_session(tiny_model)
+    session.step(np.zeros((*session.size, 3), np.uint8))
+    state = session.state_dict()
+    with pytest.raises(UserError, match="no session state"):
+        session.load_state_dict({})
+    other = random_bundle(replace(TINY, head_dim=2 * TINY.head_dim)).save_pretrained(tmp_path / "o")
+    with pytest.raises(UserError, match="of another model"):
+        open_session(other).load_state_dict(state)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_weights_of_prompts_are_numbers_from_0_on(tiny_model: Path, weight: float) -> None:
+    session = open_session(tiny_model)
+    with pytest.raises(UserError, match="the weight of 'a'"):
+        session.update(prompt=[("a", weight), ("b", 1.0)])
 
 
 def test_a_state_of_another_size_or_version_is_refused(tiny_model: Path) -> None:

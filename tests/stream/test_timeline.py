@@ -69,7 +69,7 @@ def test_a_cue_is_reached_at_its_exact_frame() -> None:
         (["a", "4f:b", "4f:c"], "starts at frame 4"),
         (["a", "1:75:b"], "60 or more"),
         ([""], "the prompt is empty"),
-        (["..."], "the prompt is empty"),
+        (["..."], "the prompt has no words"),
         (["a", "4s:  "], "the prompt is empty"),
         (["x" * 10_000], "has 10000 characters"),
     ],
