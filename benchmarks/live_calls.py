@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.live_server import LiveServer
 from everframe.runtime.bench import moving_frame
 from everframe.serve import rtc_fast
-from everframe.serve.rtc import ALONE
+from everframe.serve.rtc_aiortc import ALONE
 
 Pixels = NDArray[np.uint8]
 NUMBER_BITS, CHECK_BITS = 12, 4

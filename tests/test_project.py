@@ -49,12 +49,17 @@ WHERE = {
     "starlette": ("everframe/serve/*.py",),
     "uvicorn": ("everframe/serve/*.py",),
     "aiortc": ("everframe/serve/*.py",),
+    "reactor_webrtc": ("everframe/serve/rtc_reactor.py",),
     "pyvirtualcam": ("everframe/serve/virtual_camera.py",),
 }
 """Package -> the only files that may import it; the other core dependencies are free to all."""
 UNDECLARED = {"triton", "ai_edge_litert"}
 """Comes with torch; only makes person masks, once, and its error says how to install it."""
-IMPORT_NAMES = {"pillow": "PIL", "opencv-python-headless": "cv2"}
+IMPORT_NAMES = {
+    "pillow": "PIL",
+    "opencv-python-headless": "cv2",
+    "reactor-webrtc": "reactor_webrtc",
+}
 
 
 def package_files() -> list[str]:

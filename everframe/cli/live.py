@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from everframe.cli.verb import Subparsers
 from everframe.core.errors import UserError
+from everframe.serve import rtc_choice
 from everframe.serve.broadcast import Broadcast
 from everframe.serve.host import Limits
 from everframe.serve.models import Models
@@ -87,6 +88,12 @@ def add_parser(subparsers: Subparsers) -> None:
         default=_env("session_s", 0.0),
         metavar="S",
         help="end any session after so long; 0: never (0)",
+    )
+    parser.add_argument(
+        "--rtc",
+        default=_env("rtc", rtc_choice.AUTO),
+        metavar="PACKAGE",
+        help="for WebRTC: aiortc, reactor, or auto, the better one that is installed (auto)",
     )
     parser.add_argument(
         "--log-json",
@@ -185,6 +192,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         size,
         outgoing,
+        args.rtc,
     )
 
     def ready() -> None:

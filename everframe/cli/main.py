@@ -61,6 +61,7 @@ EXTRAS = {
     "cv2": "evaluate",
     "matplotlib": "evaluate",
     "aiortc": "webrtc",
+    "reactor_webrtc": "webrtc-native",
     "pyvirtualcam": "virtual-camera",
 }
 """Optional package -> the extra that installs it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from starlette.websockets import WebSocket
 
 import everframe
 from everframe.arch.bundle import bundled_models
-from everframe.serve import protocol
+from everframe.serve import protocol, rtc_choice
 from everframe.serve.guard import Access, Guard
 from everframe.serve.house import House
 from everframe.serve.models import Look
@@ -117,8 +116,8 @@ def build_app(house: House, access: Access) -> Starlette:
 
 
 def _rtc(house: House) -> list[Route]:
-    """WebRTC, where its package is installed."""
-    if find_spec("aiortc") is None:
+    """WebRTC, where a package for it is installed."""
+    if not rtc_choice.installed():
         return []
     from everframe.serve.rtc_routes import rtc_routes
 
@@ -170,7 +169,7 @@ def describe(house: House, access: Access) -> dict[str, Any]:
             "frames_per_s": limits.frames_per_s,
             "sessions": limits.sessions,
         },
-        "transports": ["ws-jpeg", *(["webrtc"] if find_spec("aiortc") else [])],
+        "transports": ["ws-jpeg", *(["webrtc"] if rtc_choice.installed() else [])],
         "auth": "token" if access.token else "none",
         "public_url": house.public_url,
     }

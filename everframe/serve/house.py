@@ -60,7 +60,8 @@ class Outlet(Protocol):
 @dataclass(slots=True, kw_only=True)
 class House:
     """A running server. `size`: of the pictures of who asks for none; `public_url`: its address;
-    `lost`: sessions whose connection broke off, and when (monotonic seconds).
+    `rtc`: the WebRTC package wished for (`rtc_choice`); `lost`: sessions whose connection broke
+    off, and when (monotonic seconds).
     """
 
     host: SessionHost
@@ -70,6 +71,7 @@ class House:
     draining: bool = False
     ready: bool = False
     engine: str = ""
+    rtc: str = "auto"
     figures: Figures = field(default_factory=lambda: Figures())
     owners: dict[str, Owner] = field(default_factory=dict[str, Owner])
     outlets: tuple[Outlet, ...] = ()

@@ -23,9 +23,8 @@ from av import VideoFrame
 from av.frame import Frame
 
 from everframe.serve.rtc_repair import LiveJitterBuffer, LostPackets, live_decoder
+from everframe.serve.rtc_sdp import FPS, MAX_BITRATE, START_BITRATE, needed_bitrate
 
-START_BITRATE, MAX_BITRATE = 2_500_000, 8_000_000
-LEAST_BITRATE, BITS_PER_PIXEL = 1_000_000, 1 / 3
 RATE_CHANGE = 0.1
 """Share by which the wanted bit rate must move before the encoder is opened anew."""
 X264 = {"preset": "ultrafast", "tune": "zerolatency", "level": "31"}
@@ -40,17 +39,8 @@ VP8 = {
 VP8_QUANTISERS = 2, 56
 KEY_FRAMES_APART = 3000
 """Of VP8: key frames come when they are asked for."""
-FPS = 30
 HISTORY = 1024
 """Packets that can be sent again: with aiortc's 128 a key frame pushes out what was lost before."""
-
-
-def needed_bitrate(frame: VideoFrame) -> int:
-    """Bits per second beyond which a picture of this size gains little; each packet more is one
-    more that can be lost.
-    """
-    wanted = int(BITS_PER_PIXEL * frame.width * frame.height * FPS)
-    return max(LEAST_BITRATE, min(wanted, MAX_BITRATE))
 
 
 def is_outdated(codec: av.VideoCodecContext | None, frame: VideoFrame, bitrate: int) -> bool:
@@ -81,7 +71,7 @@ class FastVp8Encoder(Vp8Encoder):
     def encode(self, frame: Frame, force_keyframe: bool = False) -> tuple[list[bytes], int]:
         """Packets of a picture, and its time."""
         assert isinstance(frame, VideoFrame)
-        self._ceiling = needed_bitrate(frame)
+        self._ceiling = needed_bitrate(frame.width, frame.height)
         if is_outdated(self.codec, frame, self.target_bitrate):
             self.codec = self._opened(frame)
         return super().encode(frame, force_keyframe)
@@ -118,7 +108,7 @@ class FastH264Encoder(H264Encoder):
         H264Encoder.target_bitrate.__set__(self, bitrate)
 
     def _encode_frame(self, frame: VideoFrame, force_keyframe: bool) -> Iterator[bytes]:
-        self._ceiling = needed_bitrate(frame)
+        self._ceiling = needed_bitrate(frame.width, frame.height)
         if is_outdated(self.codec, frame, self.target_bitrate):
             self.buffer_data, self.buffer_pts = b"", None
             self.codec = self._opened(frame)
@@ -153,21 +143,3 @@ def install() -> None:
     rtcrtpsender.get_encoder = fast_encoder  # pyright: ignore[reportPrivateImportUsage]
     h264.DEFAULT_BITRATE = vpx.DEFAULT_BITRATE = START_BITRATE
     h264.MAX_BITRATE = vpx.MAX_BITRATE = MAX_BITRATE
-
-
-def with_start_bitrate(sdp: str) -> str:
-    """An answer that tells Chromium to begin with `START_BITRATE` instead of a small picture."""
-    lines: list[str] = []
-    kilobits = START_BITRATE // 1000
-    wish = f"x-google-start-bitrate={kilobits};x-google-max-bitrate={MAX_BITRATE // 1000}"
-    video: list[str] = []
-    for line in sdp.splitlines():
-        if line.startswith("m="):
-            video = line.split()[3:] if line.startswith("m=video") else []
-        payload = line.partition(":")[2].split(" ")[0]
-        if payload in video and line.startswith("a=fmtp:") and "apt=" not in line:
-            line = f"{line};{wish}"
-        lines.append(line)
-        if payload in video and line.startswith("a=rtpmap:") and " VP8/" in line:
-            lines.append(f"a=fmtp:{payload} {wish}")
-    return "\r\n".join(lines) + "\r\n"

@@ -13,8 +13,9 @@ from everframe.core.errors import UserError
 from everframe.serve import protocol
 from everframe.serve.host import DEFAULT_PROMPT
 from everframe.serve.house import House
-from everframe.serve.rtc import SDP_BYTES, Role, join_peer, open_peer, watch_peer
+from everframe.serve.rtc import Role, join_peer, open_peer, watch_peer
 
+SDP_BYTES = 64_000
 SDP_TYPE = "application/sdp"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from everframe.core.errors import UserError
+from everframe.serve import rtc_choice
 from everframe.serve.admission import Admission
 from everframe.serve.app import build_app
 from everframe.serve.guard import Access
@@ -49,13 +50,16 @@ class Server:
         limits: Limits,
         size: Size,
         outgoing: Sequence[Outgoing] = (),
+        rtc: str = rtc_choice.AUTO,
     ) -> None:
         """Bind the port; nothing is answered before `run` or `start`. `outgoing`: where pictures
-        of a session go besides.
+        of a session go besides; `rtc`: the package for WebRTC.
 
         Raises:
-            UserError: the port is taken, the host cannot be bound, or a token is missing.
+            UserError: the port is taken, the host cannot be bound, or a token or the package is
+                missing.
         """
+        rtc_choice.checked(rtc)
         self._outgoing = tuple(outgoing)
         access = Access.of(address.host, address.token, address.names, address.origins)
         self._socket = _listen(address.host, address.port)
@@ -69,6 +73,7 @@ class Server:
             size=size,
             public_url=self.url,
             outlets=self._outgoing,
+            rtc=rtc,
         )
         config = uvicorn.Config(
             build_app(self.house, access),

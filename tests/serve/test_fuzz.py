@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 from everframe.serve import protocol, wire
 from everframe.serve.host import Limits
 from everframe.serve.models import IDENTITY, Models
-from everframe.serve.rtc import ALONE
+from everframe.serve.rtc_aiortc import ALONE
 from everframe.serve.schema import openapi
 from everframe.serve.server import Address, Server
 from everframe.serve.wire import Codec

@@ -20,8 +20,8 @@ from aiortc import (
 from av import VideoFrame
 
 from everframe.serve.models import IDENTITY, Models
-from everframe.serve.rtc import ALONE
-from everframe.serve.rtc_fast import with_start_bitrate
+from everframe.serve.rtc_aiortc import ALONE
+from everframe.serve.rtc_sdp import with_start_bitrate
 from everframe.serve.server import Server
 from tests.serve.conftest import HEIGHT, WIDTH, Start
 

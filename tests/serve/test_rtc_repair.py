@@ -8,7 +8,7 @@ from aiortc.rtp import RtpPacket
 from av import VideoFrame
 from av.frame import Frame
 
-from everframe.serve.rtc_fast import FastH264Encoder, FastVp8Encoder, install, needed_bitrate
+from everframe.serve.rtc_fast import FastH264Encoder, FastVp8Encoder, install
 from everframe.serve.rtc_repair import (
     FORGET_S,
     KEY_PAUSE_S,
@@ -18,6 +18,7 @@ from everframe.serve.rtc_repair import (
     LostPackets,
     RunDecoder,
 )
+from everframe.serve.rtc_sdp import needed_bitrate
 
 KEY = {"vp8": b"\x10\0\0\x9d\x01\x2a", "h264": b"\0\0\0\1\x67"}
 
@@ -165,14 +166,14 @@ def test_a_packet_is_not_asked_for_for_ever() -> None:
 def test_bits_are_given_by_the_size_of_the_picture() -> None:
     install()
     small, large = VideoFrame(256, 256, "yuv420p"), VideoFrame(512, 512, "yuv420p")
-    assert needed_bitrate(small) < needed_bitrate(large)
+    assert needed_bitrate(256, 256) < needed_bitrate(512, 512)
     for encoder in (FastH264Encoder(), FastVp8Encoder()):
         encoder.target_bitrate = 7_000_000
         for pts, frame in enumerate((small, large)):
             frame.pts, frame.time_base = pts, Fraction(1, 25)
         encoder.encode(small)
-        assert encoder.target_bitrate == needed_bitrate(small)
+        assert encoder.target_bitrate == needed_bitrate(256, 256)
         encoder.encode(large)
-        assert encoder.target_bitrate == needed_bitrate(large)
+        assert encoder.target_bitrate == needed_bitrate(512, 512)
         encoder.target_bitrate = 600_000
         assert encoder.target_bitrate == 600_000

@@ -15,7 +15,7 @@ import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection
 from aiortc.mediastreams import AudioStreamTrack
 
-from everframe.serve.rtc import ALONE
+from everframe.serve.rtc_aiortc import ALONE
 from tests.serve.conftest import Start
 from tests.serve.test_rtc import Colours, accept, delete, identity, level_of, offered, post
 
