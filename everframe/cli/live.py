@@ -90,12 +90,6 @@ def add_parser(subparsers: Subparsers) -> None:
         help="end any session after so long; 0: never (0)",
     )
     parser.add_argument(
-        "--rtc",
-        default=_env("rtc", rtc_choice.AUTO),
-        metavar="PACKAGE",
-        help="for WebRTC: aiortc, reactor, or auto, the better one that is installed (auto)",
-    )
-    parser.add_argument(
         "--log-json",
         action="store_true",
         default=bool(_env("log_json", 0)),
@@ -147,6 +141,12 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
         default=_env("allow_origin", "").split(),
         metavar="URL",
         help="a page elsewhere that may connect; may be repeated",
+    )
+    where.add_argument(
+        "--rtc",
+        default=_env("rtc", rtc_choice.AUTO),
+        metavar="PACKAGE",
+        help="for WebRTC: aiortc, reactor, or auto: the better one that is installed (auto)",
     )
     where.add_argument(
         "--no-open",

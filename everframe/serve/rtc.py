@@ -71,7 +71,6 @@ class Peer:
     _line: Line | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _closed: bool = False
-    _carries: bool = False
     _frames: int = 0
 
     @property
@@ -98,7 +97,7 @@ class Peer:
         try:
             if "m=video" not in sdp:
                 raise UserError("it has no video")
-            line = self._line = _open_line(self)
+            line = self._line = _open_line(self, sdp)
             if self.sends:
                 self.seat.attach(line)
             return await line.answer(sdp)
@@ -117,7 +116,7 @@ class Peer:
         if self._line is not None:
             self.seat.detach(self._line)
         if self.joined:
-            self._take_over(carries=False)
+            self._hold_pictures(False)
         elif self.receives:
             self.house.host.close(self.seat, "its WebRTC connection ended")
             self.house.vacate("ended")
@@ -148,7 +147,7 @@ class Peer:
             if read is None:
                 return
             number = read
-            self._take_over(carries=True)
+            self._hold_pictures(True)
         raw = WireFrame(
             codec=Codec.RAW,
             frame_id=number,
@@ -186,14 +185,11 @@ class Peer:
             if self.receives:
                 self.house.figures.watch(stats)
 
-    def _take_over(self, *, carries: bool) -> None:
-        """Whether the pictures go this way; else they go by the WebSocket, as they did before."""
-        if carries == self._carries:
-            return
-        self._carries = carries
+    def _hold_pictures(self, held: bool) -> None:
+        """The WebSocket sends none while frames come this way; one that comes there frees it."""
         owner = self.house.owners.get(self.seat.id)
         if owner is not None:
-            owner.hold_pictures(carries)
+            owner.hold_pictures(held)
 
     def _do(self, message: object, sink: ChannelSink) -> None:
         match message:
@@ -207,9 +203,9 @@ class Peer:
                 raise UserError("a data channel takes session.update, session.reset, session.ping")
 
 
-def _open_line(peer: Peer) -> Line:
-    """A line of the package that was chosen."""
-    if package_for(peer.house.rtc, peer.role) == REACTOR:
+def _open_line(peer: Peer, sdp: str) -> Line:
+    """A line of the package that is chosen for an offer."""
+    if package_for(peer.house.rtc, peer.role, sdp) == REACTOR:
         from everframe.serve.rtc_reactor import ReactorLine
 
         return ReactorLine(peer)

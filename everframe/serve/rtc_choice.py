@@ -10,10 +10,11 @@ AIORTC, REACTOR, AUTO = "aiortc", "reactor", "auto"
 WISHES = (AUTO, AIORTC, REACTOR)
 PACKAGES = {AIORTC: ("aiortc", "webrtc"), REACTOR: ("reactor_webrtc", "webrtc-native")}
 """Name -> its module and the extra that installs it."""
+REACTOR_CODECS = ("VP8", "VP9", "AV1")
 
 
 def installed() -> tuple[str, ...]:
-    """The names of those that can be had, the one that is usually taken first."""
+    """The names of those that can be had."""
     return tuple(name for name, (module, _) in PACKAGES.items() if find_spec(module))
 
 
@@ -26,16 +27,20 @@ def checked(wish: str) -> str:
     if wish not in WISHES:
         raise UserError(f"--rtc {wish}: choose one of {', '.join(WISHES)}")
     if wish != AUTO and wish not in installed():
-        raise UserError(f"--rtc {wish} needs: pip install 'everframe[{PACKAGES[wish][1]}]'")
+        raise UserError(f"{wish} is not installed: pip install 'everframe[{PACKAGES[wish][1]}]'")
     return wish
 
 
-def package_for(wish: str, role: str) -> str:
-    """The package for a connection. WHIP and WHEP are aiortc's: OBS sends H.264.
+def package_for(wish: str, role: str, sdp: str) -> str:
+    """The package for a connection that is offered. Of itself it is reactor, which brings pictures
+    to a browser sooner (docs/live.md); WHIP and WHEP, and who offers H.264 only, get aiortc.
 
     Raises:
-        UserError: it is not installed.
+        UserError: that is not installed.
     """
     if role in ("whip", "whep"):
         return checked(AIORTC)
-    return installed()[0] if wish == AUTO else wish
+    if wish != AUTO:
+        return wish
+    can = REACTOR in installed() and any(f" {name}/90000" in sdp for name in REACTOR_CODECS)
+    return REACTOR if can else checked(AIORTC)

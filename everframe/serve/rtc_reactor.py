@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -29,9 +30,10 @@ from everframe.serve.rtc_sdp import (
 )
 
 GATHER_S = 3.0
-SILENCE_S = 3.0
-"""A connection that is broken for so long is over. libwebrtc does not say that the peer hung up:
-it notices that packets stay away."""
+SILENCE_S = 2.0
+"""A connection that seems over is, if nothing came for so long. libwebrtc does not say that the
+other side hung up: it notices within five seconds that packets stay away, or at once that a data
+channel is closed."""
 BROKEN = (rw.PeerConnectionState.Disconnected, rw.PeerConnectionState.Failed)
 
 
@@ -58,6 +60,7 @@ class ReactorLine:
         self._gathered = asyncio.Event()
         self._over: asyncio.TimerHandle | None = None
         self._hanging_up: asyncio.Task[None] | None = None
+        self._came_at = time.monotonic()
         self._tracks: list[rw.Track] = []
         self._picture = factory().create_video_track("picture")
         self._observer = rw.PeerConnectionObserver()
@@ -131,14 +134,18 @@ class ReactorLine:
             self._soon(self._gathered.set)
 
     def _watch(self, state: rw.PeerConnectionState) -> None:
-        self._soon(self._note, state in BROKEN)
+        if state in BROKEN:
+            self._soon(self._doubt)
 
-    def _note(self, broken: bool) -> None:
-        if self._over is not None:
-            self._over.cancel()
-        self._over = self._loop.call_later(SILENCE_S, self._give_up) if broken else None
+    def _doubt(self) -> None:
+        """It may be over; see in a while."""
+        if self._over is None and self._connection is not None:
+            self._over = self._loop.call_later(SILENCE_S, self._give_up)
 
     def _give_up(self) -> None:
+        self._over = None
+        if time.monotonic() - self._came_at < SILENCE_S / 2:
+            return
         self._hanging_up = self._loop.create_task(self._peer.close())
 
     def _receive(self, kind: rw.MediaKind, track: rw.Track) -> None:
@@ -154,6 +161,7 @@ class ReactorLine:
         came = self._in.take()
         if came is None or self._connection is None:
             return
+        self._came_at = time.monotonic()
         bgra, width, height = came
         pixels = np.frombuffer(bgra, np.uint8).reshape(height, width, 4)
         self._peer.take(VideoFrame.from_ndarray(pixels, format="bgra"))
@@ -172,3 +180,4 @@ class ReactorLine:
         sink = ChannelSink(say)
         self._peer.listen(sink)
         channel.on_message(hear)
+        channel.on_close(lambda: self._soon(self._doubt))

@@ -129,6 +129,7 @@ class Connection:
         frame = wire.unpack(data)
         if frame.codec is Codec.H264:  # each one, in order: the next builds on it
             frame = await asyncio.to_thread(self._decoder.decode, frame)
+        self._outbox.held = False  # pictures go the way that the last frame came
         self._house.host.submit(seat, frame)
 
     async def _coded(self, picture: bytes) -> bytes:

@@ -11,6 +11,7 @@ from everframe.arch.bundle import Bundle
 from everframe.runtime.engine import open_engine
 from everframe.serve.host import Limits
 from everframe.serve.models import Models
+from everframe.serve.rtc_choice import AUTO, installed
 from everframe.serve.server import Address, Server
 from everframe.stream.control import Control
 from everframe.stream.resize import Size
@@ -21,6 +22,12 @@ WIDTH, HEIGHT = 96, 64
 PATIENT_MS = 20_000
 """A busy machine must not make a test see a fallback picture."""
 Start = Callable[..., Server]
+
+
+def need(package: str) -> None:
+    """Skip where a WebRTC package is not installed."""
+    if package not in installed():
+        pytest.skip(f"needs the WebRTC package {package}; see pyproject.toml")
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +47,14 @@ def start(model: Path) -> Iterator[Start]:
         models: Models | None = None,
         address: Address | None = None,
         limits: Limits | None = None,
+        rtc: str = AUTO,
     ) -> Server:
         server = Server(
             models or Models(str(model)),
             address or Address(port=0),
             limits or Limits(deadline_ms=PATIENT_MS),
             Size(WIDTH, HEIGHT),
+            rtc=rtc,
         )
         running.append(server)
         server.start()

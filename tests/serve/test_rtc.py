@@ -19,11 +19,13 @@ from aiortc import (
 )
 from av import VideoFrame
 
+from everframe.core.errors import UserError
 from everframe.serve.models import IDENTITY, Models
 from everframe.serve.rtc_aiortc import ALONE
-from everframe.serve.rtc_sdp import with_start_bitrate
+from everframe.serve.rtc_choice import AIORTC, AUTO, REACTOR, checked, installed, package_for
+from everframe.serve.rtc_sdp import with_candidates, with_start_bitrate
 from everframe.serve.server import Server
-from tests.serve.conftest import HEIGHT, WIDTH, Start
+from tests.serve.conftest import HEIGHT, WIDTH, Start, need
 
 FPS = 25
 
@@ -47,6 +49,12 @@ class Colours(MediaStreamTrack):
         )
         frame.pts, frame.time_base = self._number * 90_000 // FPS, Fraction(1, 90_000)
         return frame
+
+
+def offer_only(peer: RTCPeerConnection, codec: str) -> None:
+    known = RTCRtpSender.getCapabilities("video").codecs
+    for transceiver in peer.getTransceivers():
+        transceiver.setCodecPreferences([c for c in known if c.name in (codec, "rtx")])
 
 
 def post(url: str, body: bytes, kind: str) -> tuple[int, bytes, dict[str, str]]:
@@ -89,18 +97,20 @@ def identity(start: Start, model: Path) -> Server:
     return start(Models(str(model), IDENTITY))
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
-def test_a_call_brings_the_pictures_back(start: Start, model: Path, codec: str) -> None:
-    server = identity(start, model)
+@pytest.mark.parametrize(("package", "codec"), [(AIORTC, "VP8"), (AUTO, "H264"), (REACTOR, "VP8")])
+def test_a_call_brings_the_pictures_back(
+    start: Start, model: Path, package: str, codec: str
+) -> None:
+    if package != AUTO:
+        need(package)
+    server = start(Models(str(model), IDENTITY), rtc=package)
 
     async def play() -> tuple[float, float, list[dict[str, Any]]]:
         peer, colours = RTCPeerConnection(ALONE), Colours()
         came: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
         peer.on("track", came.set_result)
         peer.addTrack(colours)
-        known = RTCRtpSender.getCapabilities("video").codecs
-        for transceiver in peer.getTransceivers():
-            transceiver.setCodecPreferences([c for c in known if c.name in (codec, "rtx")])
+        offer_only(peer, codec)
         channel = peer.createDataChannel("everframe")
         heard: list[dict[str, Any]] = []
 
@@ -123,6 +133,9 @@ def test_a_call_brings_the_pictures_back(start: Start, model: Path, codec: str) 
         colours.level = 200
         frozen = await level_of(track, 200, 40)
         await peer.close()
+        async with asyncio.timeout(8):
+            while server.house.peers or server.house.admission.taken:
+                await asyncio.sleep(0.05)
         return first, frozen, heard
 
     first, frozen, heard = asyncio.run(play())
@@ -194,6 +207,44 @@ def test_what_is_no_offer_is_refused(start: Start, model: Path) -> None:
     assert post(url + "/whip", b"x" * 100_000, "application/sdp")[0] == 400
     status, why, _ = post(url + "/api/webrtc", b"{}", "application/json")
     assert (status, b"sdp" in why) == (422, True)
+
+
+def test_what_reactor_cannot_do_takes_no_seat(start: Start, model: Path) -> None:
+    need(REACTOR)
+    server = start(Models(str(model), IDENTITY), rtc=REACTOR)
+
+    async def offer() -> str:
+        peer = RTCPeerConnection(ALONE)
+        peer.addTrack(Colours())
+        offer_only(peer, "H264")
+        sdp = await offered(peer)
+        await peer.close()
+        return sdp
+
+    good = asyncio.run(offer())
+    for sdp in (good, "m=video", good.replace("a=ice-pwd:", "a=ice-pwd:x y"), good[:600]):
+        body = json.dumps({"sdp": sdp, "session_start": {"type": "session.start"}}).encode()
+        status, why, _ = post(server.url + "/api/webrtc", body, "application/json")
+        assert (status, why[:31]) == (400, b"the SDP offer cannot be answere")
+        assert why.count(b"\n") == 1
+    assert server.house.admission.taken == 0
+    assert (server.house.host.seats, server.house.peers) == ([], {})
+
+
+def test_the_package_is_chosen_by_the_offer() -> None:
+    had = [name for name in (REACTOR, AIORTC) if name in installed()]
+    assert package_for(AUTO, "join", "a=rtpmap:96 VP8/90000") == had[0]
+    assert package_for(AUTO, "join", "a=rtpmap:96 H264/90000") == AIORTC
+    assert package_for(REACTOR, "whip", "a=rtpmap:96 VP8/90000") == AIORTC
+    with pytest.raises(UserError, match="choose one of auto, aiortc, reactor"):
+        checked("other")
+
+
+def test_candidates_stand_in_the_medium_that_they_are_for() -> None:
+    sdp = "v=0\r\nm=audio 9 X 8\r\na=mid:0\r\nm=video 9 X 97\r\na=mid:1\r\n"
+    lines = with_candidates(sdp, [("1", "candidate:1 x"), ("0", "candidate:2 y")]).splitlines()
+    assert lines[3:5] == ["a=candidate:2 y", "a=end-of-candidates"]
+    assert lines[-2:] == ["a=candidate:1 x", "a=end-of-candidates"]
 
 
 def test_the_answer_asks_for_a_full_picture_from_the_start() -> None:

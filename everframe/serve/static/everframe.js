@@ -164,6 +164,11 @@ export class LiveClient extends EventTarget {
     return this._frame;
   }
 
+  /** Frames that are on a road which is left are not waited for. */
+  forgo() {
+    this._answered = this._frame;
+  }
+
   /** A picture that came, by whatever road. @param {Picture} picture */
   deliver(picture) {
     this._answered = Math.max(this._answered, picture.frameId);

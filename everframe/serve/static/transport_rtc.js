@@ -156,6 +156,7 @@ export class WebRtcTransport {
   }
 
   close() {
+    if (!this._over) this.live.forgo();
     this._over = true;
     clearInterval(this._watch);
     this._outlet.stop();

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from everframe.serve.host import Limits
 from everframe.serve.models import Models
+from everframe.serve.rtc_choice import AUTO
 from everframe.serve.server import Address, Server
 from everframe.stream.resize import Size
 
@@ -89,8 +90,8 @@ def serve() -> Iterator[StartServer]:
     """Start a server; `engine` may be the identity."""
     running: list[Server] = []
 
-    def begin(engine: str = "auto", port: int = 0) -> Server:
-        server = Server(Models("pocket", engine), Address(port=port), Limits(), SIZE)
+    def begin(engine: str = "auto", port: int = 0, rtc: str = AUTO) -> Server:
+        server = Server(Models("pocket", engine), Address(port=port), Limits(), SIZE, rtc=rtc)
         running.append(server)
         server.start()
         return server

@@ -2,14 +2,20 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from everframe.serve.models import IDENTITY
+from everframe.serve.rtc import Peer
+from everframe.serve.rtc_choice import AIORTC, REACTOR
+from everframe.serve.server import Server
 from everframe.serve.socket import Connection
 from tests.serve.browser.conftest import BITS, FPS, FRAMES, SIZE, OpenPage, StartServer
 from tests.serve.browser.test_page import NUMBERS, PATIENCE_MS, SATURATION, begin, settle
+from tests.serve.conftest import need
 
 NOWHERE = "192.0.2.1"
 """An address that no one has (RFC 5737)."""
@@ -21,15 +27,20 @@ def over_webrtc(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
+@pytest.mark.parametrize("package", [AIORTC, REACTOR])
 def test_webrtc_brings_restyled_pictures_and_the_prompt_holds(
-    serve: StartServer, open_page: OpenPage
+    serve: StartServer, open_page: OpenPage, package: str
 ) -> None:
-    server = serve()
+    need(package)
+    server = serve(rtc=package)
     page = open_page(server.url + "/#transport=webrtc")
     over_webrtc(page)
     (seat,) = server.house.host.seats
     (owner,) = server.house.owners.values()
     assert isinstance(owner, Connection)
+    (peer,) = server.house.peers.values()
+    assert isinstance(peer, Peer)
+    assert package in type(peer._line).__module__
     assert owner._outbox.held  # nothing goes over the WebSocket but messages
     assert page.evaluate(SATURATION) < 14
     frames = seat.meter.frames
@@ -48,6 +59,8 @@ def test_webrtc_brings_restyled_pictures_and_the_prompt_holds(
     page.wait_for_timeout(600)
     assert seat.meter.frames > frames + 3
     assert not owner._outbox.held
+    page.close()
+    until_empty(server)
 
 
 def test_the_age_over_webrtc_is_that_of_the_picture(
@@ -86,6 +99,15 @@ def test_without_a_way_the_page_stays_on_the_websocket_and_says_so(
     page.press("#prompt", "Enter")
     settle(page, "#applied", "holds from frame")
     assert page.evaluate(SATURATION) > 60
+
+
+def until_empty(server: Server) -> None:
+    """The seat, the place and the connection of who left are free."""
+    until = time.monotonic() + 10
+    house = server.house
+    while house.admission.taken or house.peers or house.host.seats:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def astray(sdp: str) -> str:
