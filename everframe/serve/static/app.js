@@ -11,12 +11,12 @@ import { Meter } from "./meter.js";
 import { openChosen, showCameras } from "./picker.js";
 import { Recorder, Sound, snapshot } from "./recorder.js";
 import { Display } from "./screenout.js";
+import { connectPanel, fadeSeconds, panel, restore } from "./settings.js";
 import * as sources from "./sources.js";
 import { Transports } from "./transports.js";
 import { connectViews, setAspect, setView, VIEWS } from "./views.js";
 
 const FIRST_PROMPT = "pencil sketch";
-const FADE_S = 0.05;
 
 const address = fromAddress();
 const token = address.token ?? "";
@@ -47,20 +47,8 @@ let refused = "";
 /** The warning about the size of what the browser sends is shown. */
 let warned = false;
 
-const fadeSeconds = () => Number(input("fade").value) * FADE_S;
-
 function settings() {
-  return {
-    prompt,
-    prompt_b: input("prompt-b").value.trim(),
-    blend: Number(input("blend").value) / 100,
-    strength: Number(input("strength").value) / 100,
-    seed: Math.min(999999, Math.max(0, Math.floor(Number(input("seed").value) || 0))),
-    steps: Number(select("steps").value),
-    limit_flicker: input("flicker").checked,
-    freeze: frozen,
-    bypass: panic,
-  };
+  return { prompt, ...panel(), freeze: frozen, bypass: panic };
 }
 
 function share() {
@@ -282,23 +270,8 @@ function connectLive() {
   });
 }
 
-/** @param {string} id @param {string} shown @param {() => string} text @param {() => Record<string, any>} change */
-function connectSlider(id, shown, text, change) {
-  input(id).addEventListener("input", () => write(shown, text()));
-  input(id).addEventListener("change", () => apply(change(), "changed"));
-}
-
 function connectSettings() {
-  const percent = (/** @type {string} */ id) => `${input(id).value} %`;
-  connectSlider("strength", "strength-value", () => percent("strength"), () => ({ strength: settings().strength }));
-  connectSlider("blend", "blend-value", () => percent("blend"), () => ({ blend: settings().blend, prompt_b: settings().prompt_b }));
-  input("fade").addEventListener("input", () => {
-    write("fade-value", fadeSeconds() ? `${fadeSeconds().toFixed(1)} s` : "at once");
-  });
-  input("prompt-b").addEventListener("change", () => apply({ prompt_b: settings().prompt_b, blend: settings().blend }, "changed"));
-  input("seed").addEventListener("change", () => apply({ seed: settings().seed }, "changed"));
-  select("steps").addEventListener("change", () => apply({ steps: settings().steps }, "changed"));
-  input("flicker").addEventListener("change", () => apply({ limit_flicker: input("flicker").checked }, "changed"));
+  connectPanel(apply);
   input("mirror").addEventListener("change", () => {
     capture.mirror = input("mirror").checked;
     video.classList.toggle("mirrored", capture.mirror);
@@ -384,14 +357,9 @@ enable();
 navigator.mediaDevices?.addEventListener("devicechange", () => showCameras(source));
 addEventListener("pagehide", () => live.end()); // its place is free at once
 input("prompt").value = prompt;
-input("prompt-b").value = address.prompt_b ?? "";
-input("blend").value = String(100 * Number(address.blend ?? 0));
-input("strength").value = String(100 * Number(address.strength ?? 1));
-input("seed").value = address.seed ?? "0";
+restore(address);
 if (address.transport) select("transport").value = address.transport;
 transports.wish = select("transport").value || "auto";
-write("strength-value", `${input("strength").value} %`);
-write("blend-value", `${input("blend").value} %`);
 input("obs").value = `${location.origin}/view#session=${viewName()}${token ? `&token=${encodeURIComponent(token)}` : ""}`;
 press("favourite", favourites().includes(prompt));
 showPast();
