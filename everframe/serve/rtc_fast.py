@@ -13,12 +13,16 @@ import os
 from collections.abc import Iterator
 
 import av
-from aiortc import codecs, rtcrtpreceiver, rtcrtpsender
+from aiortc import codecs, rtcrtpreceiver, rtcrtpsender, rtp
 from aiortc.codecs import h264, vpx
 from aiortc.codecs.base import Encoder
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpParameters,
+)
 from av import VideoFrame
 from av.frame import Frame
 
@@ -39,6 +43,11 @@ VP8 = {
 VP8_QUANTISERS = 2, 56
 KEY_FRAMES_APART = 3000
 """Of VP8: key frames come when they are asked for."""
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+PLAYOUT_ID = 4
+"""In offers of ours; an answer takes the number of the offer."""
+NO_DELAY = bytes(3)
+"""Least and most, 12 bits each."""
 HISTORY = 1024
 """Packets that can be sent again: with aiortc's 128 a key frame pushes out what was lost before."""
 
@@ -134,11 +143,41 @@ def fast_encoder(codec: RTCRtpCodecParameters) -> Encoder:
     return make() if make is not None else codecs.get_encoder(codec)
 
 
+class PromptExtensions(rtp.HeaderExtensionsMap):
+    """Each packet asks the receiver to show its picture at once (the playout-delay extension), if
+    that is known there; else Chromium holds pictures back for as long as repairs took lately.
+    """
+
+    def __init__(self) -> None:
+        """Not negotiated yet."""
+        super().__init__()
+        self._id = 0
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        """Take what both ends know."""
+        super().configure(parameters)
+        for known in parameters.headerExtensions:
+            if known.uri == PLAYOUT_DELAY:
+                self._id = known.id
+
+    def set(self, values: rtp.HeaderExtensions) -> tuple[int, bytes]:
+        """The extensions of a packet."""
+        profile, packed = super().set(values)
+        if not self._id:
+            return profile, packed
+        others = rtp.unpack_header_extensions(profile, packed)
+        return rtp.pack_header_extensions([*others, (self._id, NO_DELAY)])
+
+
 def install() -> None:
     """Put the tuned parts in place; doing it again changes nothing."""
     rtcrtpreceiver.JitterBuffer = LiveJitterBuffer  # type: ignore[misc]
     rtcrtpreceiver.NackGenerator = LostPackets  # type: ignore[misc,assignment]
     rtcrtpreceiver.get_decoder = live_decoder  # pyright: ignore[reportPrivateImportUsage]
+    rtp.HeaderExtensionsMap = PromptExtensions  # type: ignore[misc]
+    if all(known.uri != PLAYOUT_DELAY for known in codecs.HEADER_EXTENSIONS["video"]):
+        asked = RTCRtpHeaderExtensionParameters(id=PLAYOUT_ID, uri=PLAYOUT_DELAY)
+        codecs.HEADER_EXTENSIONS["video"].append(asked)
     rtcrtpsender.RTP_HISTORY_SIZE = HISTORY  # pyright: ignore[reportPrivateImportUsage]
     rtcrtpsender.get_encoder = fast_encoder  # pyright: ignore[reportPrivateImportUsage]
     h264.DEFAULT_BITRATE = vpx.DEFAULT_BITRATE = START_BITRATE

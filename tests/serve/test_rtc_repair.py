@@ -2,13 +2,15 @@
 
 from fractions import Fraction
 
+from aiortc import rtp
 from aiortc.codecs.base import Decoder
 from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import RtpPacket
 from av import VideoFrame
 from av.frame import Frame
 
-from everframe.serve.rtc_fast import FastH264Encoder, FastVp8Encoder, install
+from everframe.serve.rtc_fast import PLAYOUT_DELAY, FastH264Encoder, FastVp8Encoder, install
 from everframe.serve.rtc_repair import (
     FORGET_S,
     KEY_PAUSE_S,
@@ -161,6 +163,19 @@ def test_a_packet_is_not_asked_for_for_ever() -> None:
     assert lost.add(packet(2))
     clock.now += FORGET_S + 0.1
     assert not lost.add(packet(3))
+
+
+def test_packets_ask_for_no_delay_where_that_is_known() -> None:
+    install()
+    asks, plain = rtp.HeaderExtensionsMap(), rtp.HeaderExtensionsMap()
+    known = RTCRtpHeaderExtensionParameters(id=5, uri=PLAYOUT_DELAY)
+    mid = RTCRtpHeaderExtensionParameters(id=1, uri="urn:ietf:params:rtp-hdrext:sdes:mid")
+    asks.configure(RTCRtpParameters(headerExtensions=[mid, known]))
+    plain.configure(RTCRtpParameters(headerExtensions=[mid]))
+    values = rtp.HeaderExtensions(mid="0")
+    assert rtp.unpack_header_extensions(*asks.set(values)) == [(1, b"0"), (5, bytes(3))]
+    assert rtp.unpack_header_extensions(*plain.set(values)) == [(1, b"0")]
+    assert asks.get(*asks.set(values)).mid == "0"
 
 
 def test_bits_are_given_by_the_size_of_the_picture() -> None:
