@@ -45,9 +45,9 @@ class Line(Sink, Protocol):
 class ChannelSink:
     """Messages of a seat to a data channel; pictures go as a track."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` is called in this event loop, and may find the channel closed."""
-        self._say, self._loop = say, asyncio.get_running_loop()
+    def __init__(self, say: Callable[[str], None], loop: asyncio.AbstractEventLoop) -> None:
+        """`say` is called in the event loop, and may find the channel closed."""
+        self._say, self._loop = say, loop
 
     def picture(self, data: bytes) -> None:
         """Not here."""

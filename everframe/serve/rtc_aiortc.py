@@ -117,6 +117,6 @@ class AiortcLine:
         def hear(text: object) -> None:
             self._peer.hear(text, sink)
 
-        sink = ChannelSink(say)
+        sink = ChannelSink(say, asyncio.get_running_loop())
         self._peer.listen(sink)
         channel.on("message", hear)

@@ -167,9 +167,6 @@ class ReactorLine:
         self._peer.take(VideoFrame.from_ndarray(pixels, format="bgra"))
 
     def _listen(self, channel: rw.DataChannel) -> None:
-        self._soon(self._open, channel)
-
-    def _open(self, channel: rw.DataChannel) -> None:
         def say(text: str) -> None:
             if channel.state() == rw.DataChannelState.Open:
                 channel.send(text.encode(), binary=False)
@@ -177,7 +174,7 @@ class ReactorLine:
         def hear(data: bytes, binary: bool) -> None:
             self._soon(self._peer.hear, data if binary else data.decode(errors="replace"), sink)
 
-        sink = ChannelSink(say)
-        self._peer.listen(sink)
+        sink = ChannelSink(say, self._loop)
+        self._soon(self._peer.listen, sink)
         channel.on_message(hear)
         channel.on_close(lambda: self._soon(self._doubt))
