@@ -318,8 +318,8 @@ def _short(tiles: Tiles) -> str:
     t = tiles
     return (
         f"r{t.rows} m{t.model_cols} q{t.qkv_heads} u{t.up_cols} h{t.head_cols} k{t.keys} "
-        f"c{t.conv_rows} split{t.attend_parts}/{t.out_parts}/{t.down_parts} s{t.stages} "
-        f"w{t.warps} x{t.per_sm}"
+        f"c{t.conv_rows} split{t.attend_parts}/{t.out_parts}/{t.down_parts} "
+        f"s{t.stages}/{t.conv_stages} w{t.warps} x{t.per_sm}"
     )
 
 

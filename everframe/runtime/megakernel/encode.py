@@ -7,13 +7,14 @@ Words 0 to 13 are the same for all instructions, the others are named per opcode
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everframe.runtime.megakernel.isa import SEGMENTS, Instruction, Matrix, Opcode, TaskGraph
 from everframe.runtime.megakernel.layout import DOWN, OUT, QKV, UP, Layout
-from everframe.runtime.megakernel.lower_blocks import KEY, QUERY
+from everframe.runtime.megakernel.lower_blocks import KEY, QUERY, key_tiles
 from everframe.runtime.megakernel.lower_state import shares
 from everframe.runtime.megakernel.operands import next_norm
 from everframe.runtime.megakernel.plan import BlockPlan
@@ -62,10 +63,12 @@ def _width_panels(layout: Layout) -> int:
 
 
 def _unpack(layout: Layout, instruction: Instruction) -> Words:
-    """segment, band, line of the patches, first channel in the detail input or -1."""
+    """segment, band, line of the patches; first channel in the detail input, or -1: the patches."""
     segment = instruction.fields["segment"]
     name = SEGMENTS[segment]
     channel = {"camera": 0, "anchor_output": 24, "anchor_camera": 36}.get(name, NONE)
+    if not instruction.fields["map"]:
+        channel = NONE
     per_band = layout.plan.cols if name != "noisy" else layout.plan.cells * layout.plan.map_cols
     return [segment, instruction.rows[0] // per_band, layout.work.at[f"patch.{name}"], channel]
 
@@ -168,13 +171,15 @@ def _qkv(layout: Layout, instruction: Instruction) -> Words:
 def _attend(layout: Layout, instruction: Instruction) -> Words:
     """line of q, of the result, of the prompt's keys, of this frame's, of a past slot's; heads,
     past frames, first and last key tile, 1 if this frame's keys are in the new slot, line of the
-    age offsets, of the parts (this head), part, parts.
+    age offsets, of the parts (this head), part, parts; first source, end of the sources, tiles
+    before the first source.
     """
     block, fields = _block(layout, instruction), instruction.fields
     panels = layout.head_dim // PANEL
     head, first = fields["head"], fields["head"] * panels * layout.rows
     age = layout.fixed.at.get(f"age.{block.index}", 0) + head * panels
     parts = layout.sums.at.get("attend.0", 0)
+    low, high, begun = _sources(layout, block, fields["first_tile"], fields["last_tile"])
     line_of_head = head * layout.rows * (layout.head_dim + 2) // PANEL
     return [
         layout.work.at["q"] + first,
@@ -191,7 +196,20 @@ def _attend(layout: Layout, instruction: Instruction) -> Words:
         parts + line_of_head,
         fields["part"],
         fields["parts"],
+        low,
+        high,
+        begun,
     ]
+
+
+def _sources(layout: Layout, block: BlockPlan, first: int, last: int) -> tuple[int, int, int]:
+    """Sources [low, high) that have the key tiles [first, last), and the tiles before `low`."""
+    plan = layout.plan
+    counts = key_tiles(plan.tokens, plan.prompt_tokens, block.history_frames, layout.tiles.keys)
+    ends = list(accumulate(counts))
+    low = next(i for i, end in enumerate(ends) if first < end)
+    high = next(i for i, end in enumerate(ends) if last <= end) + 1
+    return low, high, ends[low] - counts[low]
 
 
 def _up(layout: Layout, instruction: Instruction) -> Words:

@@ -50,7 +50,8 @@ class Meaning:
 
 INSTRUCTIONS: dict[Opcode, Meaning] = {
     Opcode.UNPACK: Meaning(
-        fields=("segment",), computes="one row of patches of an input picture, as matrix rows"
+        fields=("segment", "map"),
+        computes="one row of patches of an input picture, as matrix rows or for the detail path",
     ),
     Opcode.PART: Meaning(
         fields=("weight", "block", "part", "parts"),

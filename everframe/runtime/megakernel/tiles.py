@@ -32,8 +32,8 @@ class Tiles:
     rows: tokens of a tile; model_cols: columns of embedding, out and down; qkv_heads: heads of a
     QKV tile; up_cols: feed-forward channels of an UP tile (twice as many matrix columns);
     head_cols, keys, conv_rows likewise. attend_parts, out_parts, down_parts: into how many tasks
-    a tile is split so that the multiprocessors are filled. stages: depth of the load pipeline;
-    per_sm: CTAs that share a multiprocessor.
+    a tile is split so that the multiprocessors are filled. stages, conv_stages: depth of the load
+    pipelines of matrix products and convolutions; per_sm: CTAs that share a multiprocessor.
     """
 
     rows: int = 64
@@ -47,6 +47,7 @@ class Tiles:
     out_parts: int = 1
     down_parts: int = 1
     stages: int = 3
+    conv_stages: int = 3
     warps: int = 4
     per_sm: int = 1
 
@@ -67,7 +68,7 @@ class Tiles:
         matrix = self.stages * (self.rows + widest) * PANEL * 2 + self.rows * widest * 4
         attention = 2 * self.rows * head + self.stages * 2 * self.keys * head * 2
         channels = conv_channels(plan.detail_channels)
-        convolution = self.stages * (self.conv_rows * PANEL + PANEL * channels) * 2
+        convolution = self.conv_stages * (self.conv_rows * PANEL + PANEL * channels) * 2
         return max(matrix, attention, convolution + self.conv_rows * channels * 4)
 
 
@@ -108,6 +109,10 @@ LARGE = 128 * 128 * 48
 """Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
 TILE_OVERHEAD = 1.0
 """Fixed cost of a part of attention, in key tiles."""
+MERGE_TILES = 12
+"""Cost of adding up parts of attention, in key tiles: one more trip through the counters."""
+MERGE_PANELS = 24
+"""Panels of a product below which a part is not worth its merge."""
 
 
 def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
@@ -137,16 +142,20 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         head_cols=64,  # wider ones spill: every number has an address of its own
         keys=64,
         attend_parts=_attend_parts(plan, blocks * heads, sms),
-        down_parts=max(1, min(4, sms // model_tiles, ffn // (4 * PANEL))),
+        down_parts=max(1, min(4, sms // model_tiles, ffn // (MERGE_PANELS * PANEL))),
+        stages=3 if large else 5,
+        conv_stages=3 if large else 5,
         warps=8 if large else 4,
     )
 
 
 def _attend_parts(plan: FramePlan, tasks: int, sms: int) -> int:
     """Into how many parts attention is cut so that its waves are short."""
-    keys = -(-plan.tokens // PANEL) * (1 + plan.window) + 1
+    past = max(block.history_frames for block in plan.blocks)
+    keys = -(-plan.tokens // PANEL) * (1 + past) + 1
 
     def time(parts: int) -> float:
-        return -(-tasks * parts // sms) * (keys / parts + TILE_OVERHEAD)
+        merge = MERGE_TILES if parts > 1 else 0
+        return -(-tasks * parts // sms) * (keys / parts + TILE_OVERHEAD) + merge
 
     return min(range(1, min(8, keys) + 1), key=time)

@@ -300,7 +300,10 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "BS": tiles.keys,
         "BC": tiles.conv_rows,
         "STAGES": tiles.stages,
+        "CONV_STAGES": tiles.conv_stages,
         "BOUNDED": int(bounded),
+        "SPLIT": int(max(tiles.out_parts, tiles.down_parts) > 1),
+        "SPLIT_ATTEND": int(tiles.attend_parts > 1),
     }
 
 

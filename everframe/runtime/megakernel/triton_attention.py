@@ -7,7 +7,14 @@ that the keys of this frame are waited for last.
 import triton
 import triton.language as tl
 
-from everframe.runtime.megakernel.triton_memory import ARGUMENTS, PANEL, first_row, served, start_of
+from everframe.runtime.megakernel.triton_memory import (
+    PANEL,
+    first_row,
+    served,
+    start_of,
+    wait_of,
+    word,
+)
 
 EMPTY = tl.constexpr(-1e30)
 LOG2_E = tl.constexpr(1.4426950408889634)
@@ -68,11 +75,10 @@ def look(
 
 @triton.jit
 def merge(
-    sums, line, stride, parts, rows, top, total, r0, r1,
+    base, stride, parts, rows, top, total, r0, r1,
     ROWS: tl.constexpr, KP: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Add the other parts, in their order, to this one, which comes last."""
-    base = sums + start_of(line)
     cols = tl.arange(0, PANEL)
     at = rows[:, None] * KP + cols[None, :]
     highest = top
@@ -97,20 +103,21 @@ def merge(
 
 @triton.jit
 def place_of(
-    d, source, past, filled, N: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr, BS: tl.constexpr
-):
+    lines, source, past, filled,
+    N: tl.constexpr, P: tl.constexpr, ROWS: tl.constexpr, BS: tl.constexpr,
+):  # fmt: skip
     """Tiles, stored rows, keys that exist, and line of a source: prompt, past frames, this one."""
     count = (N + BS - 1) // BS
     height = ROWS
     valid = N
-    line = tl.load(d + ARGUMENTS + 4)
+    of_prompt, of_frame, line = lines
     if source == 0:
         count = 1
         height = BS
         valid = P
-        line = tl.load(d + ARGUMENTS + 2)
+        line = of_prompt
     elif source == past + 1:
-        line = tl.load(d + ARGUMENTS + 3)
+        line = of_frame
     elif source > filled:
         count = 0
     return count, height, valid, line
@@ -118,7 +125,7 @@ def place_of(
 
 @triton.jit
 def memory_of(
-    d, source, past, work, prompt, new_slot,
+    kept, source, past, work, prompt, new_slot,
     slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
 ):  # fmt: skip
     """Where the keys of a source are."""
@@ -126,7 +133,7 @@ def memory_of(
     if source == 0:
         memory = prompt
     elif source == past + 1:
-        if tl.load(d + ARGUMENTS + 9) == 0:
+        if kept == 0:
             memory = work
     elif source == 1:
         memory = slot1
@@ -148,10 +155,10 @@ def memory_of(
 
 
 @triton.jit
-def age_bias(fixed, d, age, heads, q0, q1, KP: tl.constexpr):
+def age_bias(fixed, ages, age, heads, q0, q1, KP: tl.constexpr):
     """q times the offset of keys of an age, which is the same for all of them."""
     cols = tl.arange(0, PANEL)
-    offset = fixed + start_of(tl.load(d + ARGUMENTS + 10) + age * heads * (KP // PANEL))
+    offset = fixed + start_of(ages + age * heads * (KP // PANEL))
     bias = tl.sum(q0.to(tl.float32) * tl.load(offset + cols)[None, :], 1)
     if KP > 64:
         bias += tl.sum(q1.to(tl.float32) * tl.load(offset + PANEL + cols)[None, :], 1)
@@ -165,45 +172,48 @@ def attend(
     counters, error, d, epoch, filled,
     N: tl.constexpr, P: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, HEADS: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, BS: tl.constexpr,
-    BOUNDED: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
+    BOUNDED: tl.constexpr, SPLIT: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
-    """ATTEND and ATTEND_PART. Keys that have been masked cost nothing: their tiles are skipped."""
+    """ATTEND and ATTEND_PART. Keys that have been masked cost nothing: their tiles are skipped.
+    SPLIT: there may be parts.
+    """
     WIDE: tl.constexpr = KP > 64
     SCALE: tl.constexpr = 1.4426950408889634 / (K**0.5)
     TILES: tl.constexpr = (N + BS - 1) // BS
-    ok = served(counters, error, d, epoch, 0, LIMIT)
+    start, late, merged = wait_of(d, epoch, 0), wait_of(d, epoch, 1), wait_of(d, epoch, 2)
     rows = first_row(d) + tl.arange(0, BM)
-    heads, past = tl.load(d + ARGUMENTS + 5), tl.load(d + ARGUMENTS + 6)
-    first, last = tl.load(d + ARGUMENTS + 7), tl.load(d + ARGUMENTS + 8)
+    queries, result, own = start_of(word(d, 0)), start_of(word(d, 1)), start_of(word(d, 11))
+    lines = word(d, 2), word(d, 3), word(d, 4)
+    heads, past, first, last = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
+    kept, ages, part, parts = word(d, 9), word(d, 10), word(d, 12), word(d, 13)
+    first_source, last_source, begun = word(d, 14), word(d, 15), word(d, 16)
+    ok = served(counters, error, d, start, 0, LIMIT)
     cols = tl.arange(0, PANEL)
     at = rows[:, None] * PANEL + cols[None, :]
-    q0 = tl.load(work + start_of(tl.load(d + ARGUMENTS)) + at)
+    q0 = tl.load(work + queries + at)
     q1 = q0
     if WIDE:
-        q1 = tl.load(work + start_of(tl.load(d + ARGUMENTS)) + ROWS * PANEL + at)
-    top = tl.full((BM,), EMPTY, tl.float32)
-    if BOUNDED:
-        top = tl.zeros((BM,), tl.float32)
+        q1 = tl.load(work + queries + ROWS * PANEL + at)
+    top = tl.full((BM,), 0.0 if BOUNDED else EMPTY, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     r0 = tl.zeros((BM, PANEL), tl.float32)
     r1 = tl.zeros((BM, PANEL), tl.float32)
-    begun = 0
-    for source in range(0, past + 2):
+    for source in range(first_source, last_source):
         age = source - 1
-        count, height, valid, line = place_of(d, source, past, filled, N, P, ROWS, BS)
+        count, height, valid, line = place_of(lines, source, past, filled, N, P, ROWS, BS)
         memory = memory_of(
-            d, source, past, work, prompt, new_slot,
+            kept, source, past, work, prompt, new_slot,
             slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
         )  # fmt: skip
         bias = tl.zeros((BM,), tl.float32)
         if (source > 0) & (source <= past):
-            bias = age_bias(fixed, d, age, heads, q0, q1, KP) * SCALE
+            bias = age_bias(fixed, ages, age, heads, q0, q1, KP) * SCALE
         low = tl.minimum(tl.maximum(first - begun, 0), count)
         high = tl.minimum(tl.maximum(last - begun, 0), count)
         begun += tl.where(source == 0, 1, TILES)
         if source == past + 1:
             if high > low:
-                ok = ok * served(counters, error, d, epoch, 1, LIMIT)
+                ok = ok * served(counters, error, d, late, 1, LIMIT)
         keys = start_of(line)
         values = keys + heads.to(tl.int64) * (KP * height)
         full = tl.minimum(high, valid // BS)
@@ -215,39 +225,40 @@ def attend(
             q0, q1, top, total, r0, r1, memory, keys, values, tl.maximum(low, full), high, height,
             valid, bias, SCALE, WIDE, BS, BOUNDED, True, 1,
         )  # fmt: skip
-    return ok * finish(
-        work, sums, counters, error, d, epoch, rows, top, total, r0, r1, ROWS, KP, HEADS, LIMIT
-    )
+    if SPLIT:
+        if parts > 1:
+            stride = HEADS * ROWS * (KP + 2)
+            if part < parts - 1:
+                target = sums + own + part * stride
+                leave_part(target, rows, top, total, r0, r1, ROWS, KP, WIDE)
+            else:
+                ok = ok * served(counters, error, d, merged, 2, LIMIT)
+                total, r0, r1 = merge(
+                    sums + own, stride, parts, rows, top, total, r0, r1, ROWS, KP, WIDE
+                )
+    if part == parts - 1:
+        store_panels(work + result + at, r0, r1, total, ROWS, WIDE)
+    return ok
 
 
 @triton.jit
-def finish(
-    work, sums, counters, error, d, epoch, rows, top, total, r0, r1,
-    ROWS: tl.constexpr, KP: tl.constexpr, HEADS: tl.constexpr, LIMIT: tl.constexpr,
-):  # fmt: skip
-    """Store a part, or merge all parts and store the result."""
-    WIDE: tl.constexpr = KP > 64
-    cols = tl.arange(0, PANEL)
-    line, part, parts = (
-        tl.load(d + ARGUMENTS + 11),
-        tl.load(d + ARGUMENTS + 12),
-        tl.load(d + ARGUMENTS + 13),
-    )
-    stride = HEADS * ROWS * (KP + 2)
-    ok = 1
-    if part < parts - 1:
-        own = sums + start_of(line) + part * stride
-        tl.store(own + rows[:, None] * KP + cols[None, :], r0)
-        if WIDE:
-            tl.store(own + rows[:, None] * KP + PANEL + cols[None, :], r1)
-        tl.store(own + ROWS * KP + rows, top)
-        tl.store(own + ROWS * (KP + 1) + rows, total)
-    else:
-        ok = served(counters, error, d, epoch, 2, LIMIT)
-        total, r0, r1 = merge(sums, line, stride, parts, rows, top, total, r0, r1, ROWS, KP, WIDE)
-        at = start_of(tl.load(d + ARGUMENTS + 1)) + rows[:, None] * PANEL + cols[None, :]
-        kind = work.dtype.element_ty
-        tl.store(work + at, (r0 / total[:, None]).to(kind))
-        if WIDE:
-            tl.store(work + at + ROWS * PANEL, (r1 / total[:, None]).to(kind))
-    return ok
+def store_panels(target, r0, r1, total, ROWS: tl.constexpr, WIDE: tl.constexpr):
+    """The weighted mean of values."""
+    share = 1.0 / total[:, None]
+    kind = target.dtype.element_ty
+    tl.store(target, (r0 * share).to(kind))
+    if WIDE:
+        tl.store(target + ROWS * PANEL, (r1 * share).to(kind))
+
+
+@triton.jit
+def leave_part(
+    own, rows, top, total, r0, r1, ROWS: tl.constexpr, KP: tl.constexpr, WIDE: tl.constexpr
+):
+    """Sums, maximum and denominator of a part."""
+    at = rows[:, None] * KP + tl.arange(0, PANEL)[None, :]
+    tl.store(own + at, r0)
+    if WIDE:
+        tl.store(own + at + PANEL, r1)
+    tl.store(own + ROWS * KP + rows, top)
+    tl.store(own + ROWS * (KP + 1) + rows, total)

@@ -17,6 +17,7 @@ from everframe.runtime.megakernel.triton_memory import (
     PART,
     QKV,
     RESIDUAL,
+    SIGNAL,
     UNPACK,
     UP,
     WORDS,
@@ -47,7 +48,7 @@ def matrix_tile(
     BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
     COS: tl.constexpr, SIN: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
-    STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    SPLIT: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """The instructions that are matrix products of tokens."""
     ok = 1
@@ -70,7 +71,7 @@ def matrix_tile(
     elif op == RESIDUAL:
         ok = residual(
             work, sums, weights, control, counters, error, d, epoch,
-            SCALED, X, SQUARES, ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
+            SCALED, X, SQUARES, ROWS, WIDTH, BM, BN, SPLIT, STAGES, LIMIT, AHEAD,
         )  # fmt: skip
     elif op == UP:
         ok = up(
@@ -132,15 +133,15 @@ def frame_kernel(
     PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr, COS: tl.constexpr, SIN: tl.constexpr,
     AFFINE_BIAS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr,
     BU: tl.constexpr, BH: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr,
-    BOUNDED: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr,
-    DELAYED: tl.constexpr,
+    CONV_STAGES: tl.constexpr, BOUNDED: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TIMED: tl.constexpr, DELAYED: tl.constexpr, SPLIT: tl.constexpr, SPLIT_ATTEND: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
     at = tl.load(starts + tl.program_id(0))
     end = tl.load(starts + tl.program_id(0) + 1)
     while at < end:
         d = table + at.to(tl.int64) * WORDS
-        op = tl.load(d)
+        op, counter = tl.load(d), tl.load(d + SIGNAL)
         ok = 1
         if DELAYED:
             loiter(d, epoch)
@@ -155,24 +156,24 @@ def frame_kernel(
                 work, sums, fixed, prompt, new_slot,
                 slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
                 counters, error, d, epoch, filled,
-                N, P, K, KP, HEADS, ROWS, BM, BS, BOUNDED, STAGES, LIMIT,
+                N, P, K, KP, HEADS, ROWS, BM, BS, BOUNDED, SPLIT_ATTEND, STAGES, LIMIT,
             )  # fmt: skip
         elif op <= HEAD:
             ok = matrix_tile(
                 op, d, work, new_slot, sums, weights, fixed, control, counters, error, epoch,
                 has_previous, has_anchor, N, D, K, KP, COLS, CELLS, C, PATCH_CHANNELS,
                 LOCAL_COLUMNS, ROWS, WIDTH, TILES, SCALED, H, INPUT, X, SQUARES, LOCAL, COARSE,
-                BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, STAGES, LIMIT, AHEAD,
+                BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, SPLIT, STAGES, LIMIT, AHEAD,
             )  # fmt: skip
         else:
             ok = map_tile(
                 op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
                 error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
-                MAP_ROWS, MAP_COLS, CELLS, C, CP, ROWS, BC, STAGES, LIMIT,
+                MAP_ROWS, MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED)
         at += 1
         if ok == 1:
-            signal(counters, d)
+            signal(counters, counter)
         else:
             at = end

@@ -1,13 +1,16 @@
 # pyright: basic, reportMissingImports=false
 # (triton is not installed where there is no GPU, and has no types)
-"""Triton: the matrix instructions. `d` points to the 32 words of an instruction (`encode`)."""
+"""Triton: the matrix instructions. `d` points to the 32 words of an instruction (`encode`).
+
+Each reads its words, and what else does not depend on other instructions, before its first wait.
+"""
 
 import triton
 import triton.language as tl
 
 from everframe.runtime.megakernel.triton_memory import (
-    ARGUMENTS,
     PANEL,
+    SMALL,
     add_parts,
     fetch_ahead,
     first_col,
@@ -17,7 +20,10 @@ from everframe.runtime.megakernel.triton_memory import (
     product,
     root_of,
     served,
+    silu,
     start_of,
+    wait_of,
+    word,
 )
 
 
@@ -28,14 +34,14 @@ def part(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """PART."""
-    m0, n0 = first_row(d), first_col(d)
-    a, w, w_rows = tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
-    first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
+    m0, n0, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
+    a, w, w_rows, first, panels = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+    target = sums + start_of(word(d, 5))
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
+    ok = served(counters, error, d, start, 0, LIMIT)
     acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
     at = (m0 + tl.arange(0, BM))[:, None] * WIDTH + (n0 + tl.arange(0, BN))[None, :]
-    tl.store(sums + start_of(tl.load(d + ARGUMENTS + 5)) + at, acc)
+    tl.store(target + at, acc)
     return ok
 
 
@@ -49,23 +55,22 @@ def embed(
 ):  # fmt: skip
     """EMBED."""
     m0, n0 = first_row(d), first_col(d)
-    a, w, w_rows = tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
-    first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
+    start, merge = wait_of(d, epoch, 0), wait_of(d, epoch, 2)
+    a, w, w_rows, first, panels = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+    line, parts, scale = word(d, 5), word(d, 6), word(d, 7)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    x = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    x += tl.load(fixed + BASE * PANEL + rows[:, None] * WIDTH + cols[None, :])
     bias = tl.load(fixed + PREVIOUS * PANEL + cols) * has_previous
     bias += tl.load(fixed + ANCHOR * PANEL + cols) * has_anchor
+    scales = tl.load(control + start_of(scale) + cols)
+    ok = served(counters, error, d, start, 0, LIMIT)
+    x = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    x += tl.load(fixed + BASE * PANEL + rows[:, None] * WIDTH + cols[None, :])
     x += bias[None, :]
-    ok = ok * served(counters, error, d, epoch, 2, LIMIT)
-    x = add_parts(
-        sums, x, tl.load(d + ARGUMENTS + 5), tl.load(d + ARGUMENTS + 6), m0, n0, ROWS, WIDTH, BM, BN
-    )
-    scale = tl.load(d + ARGUMENTS + 7)
-    leave(work, sums, control, x, m0, n0, scale, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
+    ok = ok * served(counters, error, d, merge, 2, LIMIT)
+    x = add_parts(sums, x, line, parts, m0, n0, ROWS, WIDTH, BM, BN, 4)
+    leave(work, sums, x, m0, n0, scales, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
     return ok
 
 
@@ -74,35 +79,40 @@ def residual(
     work, sums, weights, control, counters, error, d, epoch,
     SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    SPLIT: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
-    """RESIDUAL."""
+    """RESIDUAL. SPLIT: there may be partial sums."""
     m0, n0 = first_row(d), first_col(d)
-    a, w, w_rows = tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
-    first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
+    start, merge = wait_of(d, epoch, 0), wait_of(d, epoch, 2)
+    a, w, w_rows, first, panels = word(d, 0), word(d, 1), word(d, 2), word(d, 3), word(d, 4)
+    line, parts, scale, gate = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
-    ok = ok * served(counters, error, d, epoch, 2, LIMIT)
-    acc = add_parts(
-        sums,
-        acc,
-        tl.load(d + ARGUMENTS + 5),
-        tl.load(d + ARGUMENTS + 6),
-        m0,
-        n0,
-        ROWS,
-        WIDTH,
-        BM,
-        BN,
-    )
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    gate = tl.load(control + start_of(tl.load(d + ARGUMENTS + 8)) + cols)
-    x = tl.load(sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]) + gate[None, :] * acc
-    scale = tl.load(d + ARGUMENTS + 7)
-    leave(work, sums, control, x, m0, n0, scale, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
+    gates = tl.load(control + start_of(gate) + cols)
+    scales = tl.load(control + start_of(scale) + cols)
+    before = sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]
+    ok = served(counters, error, d, start, 0, LIMIT)
+    if BM * BN <= SMALL:
+        x = tl.load(before)
+    acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    if SPLIT:
+        if parts > 0:
+            ok = ok * served(counters, error, d, merge, 2, LIMIT)
+            acc = add_parts(sums, acc, line, parts, m0, n0, ROWS, WIDTH, BM, BN, 0)
+    if BM * BN > SMALL:
+        x = tl.load(before)
+    x += gates[None, :] * acc
+    leave(work, sums, x, m0, n0, scales, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
     return ok
+
+
+@triton.jit
+def turned(fixed, rows, COS: tl.constexpr, SIN: tl.constexpr, KP: tl.constexpr, BN: tl.constexpr):
+    """Cosines and sines [rows, BN / 2] of the angles of tokens."""
+    pair = tl.arange(0, BN // 2) % (KP // 2)
+    at = rows[:, None] * (KP // 2) + pair[None, :]
+    return tl.load(fixed + COS * PANEL + at), tl.load(fixed + SIN * PANEL + at)
 
 
 @triton.jit
@@ -114,34 +124,36 @@ def qkv(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """QKV: a tile of BN / KP heads; rows past the last token are left as zeros."""
-    m0, w, w_rows = first_row(d), tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1)
-    panels, section = tl.load(d + ARGUMENTS + 2), tl.load(d + ARGUMENTS + 4)
-    row = tl.multiple_of(tl.load(d + ARGUMENTS + 3), PANEL)
-    fetch_ahead(weights, w, row, 0, panels, w_rows, BN, AHEAD)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, row, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    m0, start = first_row(d), wait_of(d, epoch, 0)
+    w, w_rows, panels, section = word(d, 0), word(d, 1), word(d, 2), word(d, 4)
+    row = tl.multiple_of(word(d, 3), PANEL)
+    line, kept = word(d, 7), word(d, 8)
     rows = m0 + tl.arange(0, BM)
     cols = tl.arange(0, BN)
-    y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
-    y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 5)) + row + cols)[None, :]
+    shift = tl.load(control + start_of(word(d, 5)) + row + cols)
+    gain = tl.load(fixed + start_of(word(d, 6)) + cols % KP)
+    fetch_ahead(weights, w, row, 0, panels, w_rows, BN, AHEAD)
+    if BM * BN <= SMALL:
+        cos, sin = turned(fixed, rows, COS, SIN, KP, BN)
+    ok = served(counters, error, d, start, 0, LIMIT)
+    root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
+    a = tl.full((), SCALED, tl.int32)
+    y = product(work, weights, a, w, m0, row, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = y * root[:, None] + shift[None, :]
     if section < 2:
         by_head = tl.reshape(y, (BM, BN // KP, KP))
         mean = tl.sum(by_head * by_head, 2) / K
-        by_head = by_head * (1.0 / tl.sqrt(mean + 1e-6))[:, :, None]
-        gain = tl.load(fixed + start_of(tl.load(d + ARGUMENTS + 6)) + cols % KP)
+        by_head = by_head * tl.rsqrt(mean + 1e-6)[:, :, None]
         y = tl.reshape(by_head, (BM, BN)) * gain[None, :]
         even, odd = tl.split(tl.reshape(y, (BM, BN // 2, 2)))
-        pair = tl.arange(0, BN // 2) % (KP // 2)
-        at = rows[:, None] * (KP // 2) + pair[None, :]
-        cos = tl.load(fixed + COS * PANEL + at)
-        sin = tl.load(fixed + SIN * PANEL + at)
+        if BM * BN > SMALL:
+            cos, sin = turned(fixed, rows, COS, SIN, KP, BN)
         y = tl.reshape(tl.join(even * cos - odd * sin, even * sin + odd * cos), (BM, BN))
     y = tl.where((rows < N)[:, None], y, 0.0).to(work.dtype.element_ty)
     target = work
-    if tl.load(d + ARGUMENTS + 8) == 1:
+    if kept == 1:
         target = new_slot
-    tl.store(target + start_of(tl.load(d + ARGUMENTS + 7)) + panel_offset(rows, cols, ROWS), y)
+    tl.store(target + start_of(line) + panel_offset(rows, cols, ROWS), y)
     return ok
 
 
@@ -153,18 +165,19 @@ def up(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """UP: gate and value columns in turn."""
-    m0, half, w = first_row(d), first_col(d), tl.load(d + ARGUMENTS)
-    w_rows, panels = tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
+    m0, half, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
+    w, w_rows, panels = word(d, 0), word(d, 1), word(d, 2)
     n0 = 2 * half
+    shift = tl.load(control + start_of(word(d, 3)) + n0 + tl.arange(0, BN))
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
+    ok = served(counters, error, d, start, 0, LIMIT)
+    rows = m0 + tl.arange(0, BM)
+    root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
     y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
-    rows = m0 + tl.arange(0, BM)
-    y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
-    y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + n0 + tl.arange(0, BN))[None, :]
+    y = y * root[:, None] + shift[None, :]
     gate, value = tl.split(tl.reshape(y, (BM, BN // 2, 2)))
-    h = gate / (1.0 + tl.exp(-gate)) * value
+    h = silu(gate) * value
     cols = half + tl.arange(0, BN // 2)
     tl.store(work + H * PANEL + panel_offset(rows, cols, ROWS), h.to(work.dtype.element_ty))
     return ok
@@ -181,16 +194,17 @@ def head(
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """HEAD: coarse pixels to the detail input and to a float map; the rest by token."""
-    m0, n0, w = first_row(d), first_col(d), tl.load(d + ARGUMENTS)
-    w_rows, panels = tl.load(d + ARGUMENTS + 1), tl.load(d + ARGUMENTS + 2)
-    fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    m0, n0, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
+    w, w_rows, panels = word(d, 0), word(d, 1), word(d, 2)
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
-    y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + cols)[None, :]
+    shift = tl.load(control + start_of(word(d, 3)) + cols)
+    fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
+    ok = served(counters, error, d, start, 0, LIMIT)
+    root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
+    a = tl.full((), SCALED, tl.int32)
+    y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = y * root[:, None] + shift[None, :]
     cell = cols // 12
     number = (cols % 12)[None, :]
     place_y = (rows // COLS)[:, None] * CELLS + (cell // CELLS)[None, :]

@@ -31,12 +31,14 @@ def candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
     even = all(block.heads % 2 == 0 for block in plan.blocks)
     changes: list[dict[str, int]] = [
         {},
-        {"per_sm": 2},
         {"warps": 12 - default.warps},
-        {"per_sm": 2, "stages": 2},
-        {"stages": default.stages + 1},
+        {"per_sm": 2, "stages": 3, "conv_stages": 3},
+        {"per_sm": 2, "stages": 2, "conv_stages": 2},
+        {"stages": default.stages + 1, "conv_stages": 9},
+        {"stages": 3, "conv_stages": 3},
         {"attend_parts": max(1, default.attend_parts // 2)},
         {"attend_parts": min(8, 2 * default.attend_parts)},
+        {"attend_parts": min(8, 4 * default.attend_parts)},
         {"down_parts": 1},
         {"down_parts": min(4, default.down_parts + 1), "out_parts": 2},
         {"model_cols": 32 if default.model_cols == PANEL else PANEL},
