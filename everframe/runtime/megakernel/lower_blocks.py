@@ -91,10 +91,12 @@ def _qkv(
     return queries, keys
 
 
-def key_tiles(tokens: int, prompt: int, history: int, size: int) -> tuple[int, ...]:
-    """Tiles of the keys of each source: prompt, age 1, age 2 ..., this frame."""
-    of_frame = -(-tokens // size)
-    return (-(-prompt // size), *(of_frame for _ in range(history)), of_frame)
+def key_tiles(tokens: int, prompt: int, history: int, size: int) -> tuple[int, int]:
+    """(full tiles of the keys of each frame, tiles of what is left: the last keys of each frame and
+    those of the prompt). In this order: age 1, age 2 ..., this frame, what is left.
+    """
+    left = tokens % size * (history + 1) + prompt
+    return tokens // size, -(-left // size)
 
 
 def _attend(
@@ -105,17 +107,18 @@ def _attend(
     memory: str,
 ) -> Phase:
     blocks, tiles = state.row_blocks(), state.tiles
-    counts = key_tiles(
+    full, left = key_tiles(
         state.plan.tokens, state.plan.prompt_tokens, block.history_frames, tiles.keys
     )
-    total = sum(counts)
+    past = full * block.history_frames
+    total = past + full + left
     parts = min(tiles.attend_parts, total)
     merged = state.phase(len(blocks) * block.heads)
     done = state.phase(len(blocks))
     fields = {"block": block.index, "parts": parts, "last": int(memory == block.new_slot)}
     for part, (low, high) in enumerate(shares(total, parts)):
         whole = {"part": part, "first_tile": low, "last_tile": high}
-        current = high > total - counts[-1]
+        current = high > past
         for m, rows in enumerate(blocks):
             for head in range(block.heads):
                 reads, writes, waits = _attention_access(

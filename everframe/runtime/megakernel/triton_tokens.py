@@ -12,6 +12,7 @@ from everframe.runtime.megakernel.triton_memory import (
     fetch_ahead,
     first_col,
     first_row,
+    head_offset,
     leave,
     panel_offset,
     product,
@@ -23,9 +24,10 @@ from everframe.runtime.megakernel.triton_memory import (
 
 @triton.jit
 def part(
-    work, sums, weights, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, counters, error, d, epoch,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """PART."""
     m0, n0 = first_row(d), first_col(d)
@@ -33,7 +35,10 @@ def part(
     first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    acc = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     at = (m0 + tl.arange(0, BM))[:, None] * WIDTH + (n0 + tl.arange(0, BN))[None, :]
     tl.store(sums + start_of(tl.load(d + ARGUMENTS + 5)) + at, acc)
     return ok
@@ -41,11 +46,13 @@ def part(
 
 @triton.jit
 def embed(
-    work, sums, weights, fixed, control, counters, error, d, epoch, has_previous, has_anchor,
+    work, sums, weights, a_tiles, w_tiles, fixed, control, counters, error, d, epoch,
+    has_previous, has_anchor,
     BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
     SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """EMBED."""
     m0, n0 = first_row(d), first_col(d)
@@ -53,7 +60,10 @@ def embed(
     first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    x = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    x = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
     x += tl.load(fixed + BASE * PANEL + rows[:, None] * WIDTH + cols[None, :])
@@ -71,10 +81,11 @@ def embed(
 
 @triton.jit
 def residual(
-    work, sums, weights, control, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, control, counters, error, d, epoch,
     SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """RESIDUAL."""
     m0, n0 = first_row(d), first_col(d)
@@ -82,7 +93,10 @@ def residual(
     first, panels = tl.load(d + ARGUMENTS + 3), tl.load(d + ARGUMENTS + 4)
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
-    acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    acc = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     ok = ok * served(counters, error, d, epoch, 2, LIMIT)
     acc = add_parts(
         sums,
@@ -107,11 +121,12 @@ def residual(
 
 @triton.jit
 def qkv(
-    work, new_slot, sums, weights, fixed, control, counters, error, d, epoch,
+    work, new_slot, sums, weights, a_tiles, w_tiles, fixed, control, counters, error, d, epoch,
     COS: tl.constexpr, SIN: tl.constexpr, SCALED: tl.constexpr, SQUARES: tl.constexpr,
     TILES: tl.constexpr, N: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """QKV: a tile of BN / KP heads; rows past the last token are left as zeros."""
     m0, w, w_rows = first_row(d), tl.load(d + ARGUMENTS), tl.load(d + ARGUMENTS + 1)
@@ -120,7 +135,10 @@ def qkv(
     fetch_ahead(weights, w, row, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, row, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, row, 0, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     rows = m0 + tl.arange(0, BM)
     cols = tl.arange(0, BN)
     y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
@@ -141,16 +159,18 @@ def qkv(
     target = work
     if tl.load(d + ARGUMENTS + 8) == 1:
         target = new_slot
-    tl.store(target + start_of(tl.load(d + ARGUMENTS + 7)) + panel_offset(rows, cols, ROWS), y)
+    at = start_of(tl.load(d + ARGUMENTS + 7)) + head_offset(rows, cols, ROWS, KP)
+    tl.store(target + at, y)
     return ok
 
 
 @triton.jit
 def up(
-    work, sums, weights, control, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, control, counters, error, d, epoch,
     H: tl.constexpr, SCALED: tl.constexpr, SQUARES: tl.constexpr,
     TILES: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """UP: gate and value columns in turn."""
     m0, half, w = first_row(d), first_col(d), tl.load(d + ARGUMENTS)
@@ -159,7 +179,10 @@ def up(
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, 0, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     rows = m0 + tl.arange(0, BM)
     y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
     y += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + n0 + tl.arange(0, BN))[None, :]
@@ -172,13 +195,14 @@ def up(
 
 @triton.jit
 def head(
-    work, sums, weights, control, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, control, counters, error, d, epoch,
     INPUT: tl.constexpr, LOCAL: tl.constexpr, COARSE: tl.constexpr,
     SCALED: tl.constexpr, SQUARES: tl.constexpr, TILES: tl.constexpr,
     N: tl.constexpr, D: tl.constexpr, COLS: tl.constexpr, CELLS: tl.constexpr,
     PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, LOCAL_USED: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """HEAD: coarse pixels to the detail input and to a float map; the rest by token."""
     m0, n0, w = first_row(d), first_col(d), tl.load(d + ARGUMENTS)
@@ -186,7 +210,10 @@ def head(
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, epoch, 0, LIMIT)
     a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, 0, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
     y *= root_of(sums, rows, SQUARES, TILES, ROWS, D)[:, None]
