@@ -120,7 +120,8 @@ def map_tile(
 
 @triton.jit(do_not_specialize=["epoch", "filled", "has_previous", "has_anchor", "origin"])
 def frame_kernel(
-    table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor, origin,
+    table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
+    origin: tl.int64,
     work, sums, weights, convolutions, fixed, control, prompt,
     camera, previous, anchor_output, anchor_camera, noise, out,
     new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
