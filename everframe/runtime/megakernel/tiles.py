@@ -48,7 +48,7 @@ class Tiles:
     out_parts: int = 1
     down_parts: int = 1
     stages: int = 3
-    key_stages: int = 2
+    key_stages: int = 3
     warps: int = 4
     per_sm: int = 1
     bulk: int = 0
@@ -142,7 +142,6 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         attend_parts=_attend_parts(plan, blocks * heads, sms, keys),
         down_parts=max(1, min(4, sms // model_tiles, ffn // (4 * PANEL))),
         stages=4 if large else 3,
-        key_stages=2 if large else 3,
         warps=8 if large else 4,
         bulk=int(large),
     )

@@ -127,7 +127,7 @@ class Kernel:
         self.epoch = 0
         self.options = compiled_for(layout, bounded=constants.bounded)
         self.options |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": poll_limit}
-        self.options |= {"DELAYED": int(delayed)}
+        self.options |= {"DELAYED": int(delayed), "TMA": layout.tiles.bulk * (1 + interpreted)}
         self._compiled: Any = None
         self._matrices = self._descriptors()
 
@@ -323,7 +323,6 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "KEY_STAGES": tiles.key_stages,
         "WINDOW": plan.window,
         "PROMPT_ROWS": layout.prompt_rows,
-        "TMA": tiles.bulk,
         "BOUNDED": int(bounded),
     }
 

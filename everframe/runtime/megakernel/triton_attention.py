@@ -156,18 +156,17 @@ def full_tiles(
                 source = tile // FULL
                 at = slot_at(source, own, slots, WINDOW)
                 at = tl.where(source == past, own, at) + (tile - source * FULL) * (BS * KP)
+                # values before keys: else a barrier of the CTA comes between weights and product
                 if TMA:
-                    k = key_tiles.load([((at + origin) // KP).to(tl.int32), 0]).T
+                    line = (at + origin) // KP
+                    v = key_tiles.load([(line + heads * ROWS).to(tl.int32), 0])
+                    k = key_tiles.load([line.to(tl.int32), 0]).T
                 else:
-                    k = tl.load(base + at + tl.arange(0, BS)[None, :] * KP + cols[:, None])
+                    inner = tl.arange(0, BS)
+                    v = tl.load(base + at + to_values + inner[:, None] * KP + cols[None, :])
+                    k = tl.load(base + at + inner[None, :] * KP + cols[:, None])
                 bias = tl.load(biases + source * ROWS)
-                s = tl.dot(q, k)
-                p, top, total, acc = weigh(s, top, total, acc, bias, SCALE, BOUNDED)
-                at += to_values
-                if TMA:
-                    v = key_tiles.load([((at + origin) // KP).to(tl.int32), 0])
-                else:
-                    v = tl.load(base + at + tl.arange(0, BS)[:, None] * KP + cols[None, :])
+                p, top, total, acc = weigh(tl.dot(q, k), top, total, acc, bias, SCALE, BOUNDED)
                 acc = tl.dot(p.to(q.dtype), v, acc)
     return ok, top, total, acc
 

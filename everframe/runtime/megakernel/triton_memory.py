@@ -145,9 +145,10 @@ def fetch_ahead(weights, w, row, first, panels, w_rows, BN: tl.constexpr, AHEAD:
 @triton.jit
 def order_copies(TMA: tl.constexpr):
     """Bulk copies and ordinary stores see global memory through different proxies: a fence by who
-    stored, before the signal, and one by who copies, after the wait.
+    stored, before the signal, and one by who copies, after the wait. TMA 2: in the interpreter,
+    which has no fences.
     """
-    if TMA:
+    if TMA == 1:
         tl.inline_asm_elementwise(
             "fence.proxy.async;\nmov.u32 $0, 0;",
             "=r",
