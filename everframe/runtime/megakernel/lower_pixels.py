@@ -12,7 +12,12 @@ from everframe.runtime.megakernel.isa import (
     Wait,
     matrix_cost,
 )
-from everframe.runtime.megakernel.lower_blocks import norm_reads, norm_writes
+from everframe.runtime.megakernel.lower_blocks import (
+    PART_BYTES,
+    RESIDUAL_BYTES,
+    norm_reads,
+    norm_writes,
+)
 from everframe.runtime.megakernel.lower_state import (
     PIXELS,
     Lowering,
@@ -21,10 +26,12 @@ from everframe.runtime.megakernel.lower_state import (
     region,
     spans,
 )
-from everframe.runtime.megakernel.tiles import AFFINE
+from everframe.runtime.megakernel.tiles import AFFINE, PANEL
 
-UNPACK_US = 2.0
-"""Estimated time to unpack a row of patches."""
+UNPACK_US = 3e-4
+"""Estimated time to unpack a number of a picture."""
+GAINS_US, COLOURS_US = 1.0, 2.0
+"""Estimated time of local gains and of colour maps for a tile of positions."""
 SHOWN = (0, 2, 3)
 """Pictures that the detail path sees: camera, anchor output, anchor camera."""
 
@@ -65,7 +72,7 @@ def lower_unpack(state: Lowering) -> Pictures:
                 ),
                 waits=[],
                 signal=phase.first + band,
-                cost=UNPACK_US,
+                cost=_unpack_cost(state),
             )
     return Pictures(unpacked=tuple(phases), maps=_lower_maps(state), updated=None)
 
@@ -88,7 +95,7 @@ def _lower_maps(state: Lowering) -> Phase:
                 ),
                 waits=[],
                 signal=phase.first + band,
-                cost=UNPACK_US,
+                cost=_unpack_cost(state),
             )
     return phase
 
@@ -113,7 +120,7 @@ def _embed_parts(state: Lowering, pictures: Pictures) -> Phase:
                     ),
                     waits=[state.wait(pictures.unpacked[part], state.bands_of(rows))],
                     signal=done.first + m * len(columns) + n,
-                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], channels[1]),
+                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], channels[1], PART_BYTES),
                 )
     return done
 
@@ -148,7 +155,9 @@ def lower_embed(
                 ),
                 waits=[ready, Wait(2, parts.first + m * len(columns) + n, 1, 4)],
                 signal=done.first + m,
-                cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.patch_channels),
+                cost=matrix_cost(
+                    state.tiles.rows, cols[1] - cols[0], state.plan.patch_channels, RESIDUAL_BYTES
+                ),
             )
     return done, parts
 
@@ -183,13 +192,20 @@ def _project(state: Lowering, step: int, ready: Phase) -> Phase:
                 access=(norm_reads(state, rows), [region("head", rows, cols)]),
                 waits=[state.wait(ready, (m, m + 1))],
                 signal=done.first + m,
-                cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.width),
+                cost=matrix_cost(
+                    state.tiles.rows, cols[1] - cols[0], state.plan.width, RESIDUAL_BYTES
+                ),
             )
     return done
 
 
-def _conv_cost(state: Lowering, inputs: int) -> float:
-    return matrix_cost(state.tiles.conv_rows, state.plan.detail_channels, 9 * inputs, 0.2)
+def _conv_cost(state: Lowering, inputs: int, outputs: int | None = None) -> float:
+    columns = outputs or state.plan.detail_channels
+    return matrix_cost(state.tiles.conv_rows, columns, 9 * inputs)
+
+
+def _unpack_cost(state: Lowering) -> float:
+    return TASK_US + UNPACK_US * state.plan.cols * state.plan.patch_channels
 
 
 def _positions(state: Lowering) -> list[Span]:
@@ -219,7 +235,7 @@ def _first(state: Lowering, step: int, ready: Phase, maps: Phase) -> Phase:
             ),
             waits=[state.wait(maps, bands), state.wait(ready, state.blocks_of(tokens), 1)],
             signal=done.first + t,
-            cost=_conv_cost(state, 4 * PIXELS),
+            cost=_conv_cost(state, PANEL) + GAINS_US,
         )
     return done
 
@@ -276,6 +292,6 @@ def _last(state: Lowering, step: int, projected: Phase, ready: Phase) -> Phase:
                 state.wait(ready, _tiles_of(state, near), 1),
             ],
             signal=done.first + t,
-            cost=_conv_cost(state, plan.detail_channels) + TASK_US,
+            cost=_conv_cost(state, plan.detail_channels, PIXELS) + COLOURS_US,
         )
     return done

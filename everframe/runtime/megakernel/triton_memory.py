@@ -206,21 +206,48 @@ def fetch_ahead(weights, w, row, first, panels, w_rows, BN: tl.constexpr, AHEAD:
 
 
 @triton.jit
+def order_copies(TMA: tl.constexpr):
+    """Bulk copies and ordinary stores see global memory through different proxies: a fence by who
+    stored, before the signal, and one by who copies, after the wait. TMA 2: in the interpreter,
+    which has no fences.
+    """
+    if TMA == 1:
+        tl.inline_asm_elementwise(
+            "fence.proxy.async;\nmov.u32 $0, 0;",
+            "=r",
+            [],
+            dtype=tl.int32,
+            is_pure=False,
+            pack=1,
+        )
+
+
+@triton.jit
 def product(
-    work, weights, a, w, m0, row, first, panels, w_rows,
+    work, weights, a_tiles, w_tiles, a, w, m0, row, first, panels, w_rows,
     ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, STAGES: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
-    """[BM, BN] float32: rows m0.. of a matrix in panels times rows `row`.. of another."""
-    inner = tl.arange(0, PANEL)
-    lines = m0 + tl.arange(0, BM)
-    cols = row + tl.arange(0, BN)
-    pa = work + start_of(a) + lines[:, None] * PANEL + inner[None, :]
-    pw = weights + start_of(w) + cols[None, :] * PANEL + inner[:, None]
+    """[BM, BN] float32: rows m0.. of a matrix in panels times rows `row`.. of another. With TMA the
+    tiles of both come through descriptors of the arenas, as lines.
+    """
     acc = tl.zeros((BM, BN), tl.float32)
-    for k in tl.range(first, first + panels, num_stages=STAGES):
-        x = tl.load(pa + k * (ROWS * PANEL))
-        y = tl.load(pw + k * w_rows * PANEL)
-        acc = tl.dot(x, y, acc)
+    if TMA:
+        order_copies(TMA)
+        for k in tl.range(first, first + panels, num_stages=STAGES):
+            x = a_tiles.load([a + k * ROWS + m0, 0])
+            y = w_tiles.load([w + k * w_rows + row, 0])
+            acc = tl.dot(x, y.T, acc)
+    else:
+        inner = tl.arange(0, PANEL)
+        lines = m0 + tl.arange(0, BM)
+        cols = row + tl.arange(0, BN)
+        pa = work + start_of(a) + lines[:, None] * PANEL + inner[None, :]
+        pw = weights + start_of(w) + cols[None, :] * PANEL + inner[:, None]
+        for k in tl.range(first, first + panels, num_stages=STAGES):
+            x = tl.load(pa + k * (ROWS * PANEL))
+            y = tl.load(pw + k * w_rows * PANEL)
+            acc = tl.dot(x, y, acc)
     return acc
 
 
@@ -241,6 +268,12 @@ def root_of(
 def panel_offset(rows, cols, ROWS: tl.constexpr):
     """Offsets [rows, cols] in a matrix stored in panels."""
     return ((cols // PANEL)[None, :] * ROWS + rows[:, None]) * PANEL + (cols % PANEL)[None, :]
+
+
+@triton.jit
+def head_offset(rows, cols, ROWS: tl.constexpr, KP: tl.constexpr):
+    """Offsets [rows, cols] in queries, keys or values, stored by head: [heads][rows][KP]."""
+    return ((cols // KP)[None, :] * ROWS + rows[:, None]) * KP + (cols % KP)[None, :]
 
 
 @triton.jit

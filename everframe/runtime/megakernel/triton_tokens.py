@@ -15,6 +15,7 @@ from everframe.runtime.megakernel.triton_memory import (
     fetch_ahead,
     first_col,
     first_row,
+    head_offset,
     leave,
     panel_offset,
     product,
@@ -29,9 +30,10 @@ from everframe.runtime.megakernel.triton_memory import (
 
 @triton.jit
 def part(
-    work, sums, weights, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, counters, error, d, epoch,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """PART."""
     m0, n0, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
@@ -39,7 +41,10 @@ def part(
     target = sums + start_of(word(d, 5))
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, start, 0, LIMIT)
-    acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    acc = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     at = (m0 + tl.arange(0, BM))[:, None] * WIDTH + (n0 + tl.arange(0, BN))[None, :]
     tl.store(target + at, acc)
     return ok
@@ -47,11 +52,13 @@ def part(
 
 @triton.jit
 def embed(
-    work, sums, weights, fixed, control, counters, error, d, epoch, has_previous, has_anchor,
+    work, sums, weights, a_tiles, w_tiles, fixed, control, counters, error, d, epoch,
+    has_previous, has_anchor,
     BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
     SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """EMBED."""
     m0, n0 = first_row(d), first_col(d)
@@ -65,7 +72,10 @@ def embed(
     bias += tl.load(fixed + ANCHOR * PANEL + cols) * has_anchor
     scales = tl.load(control + start_of(scale) + cols)
     ok = served(counters, error, d, start, 0, LIMIT)
-    x = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    x = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     x += tl.load(fixed + BASE * PANEL + rows[:, None] * WIDTH + cols[None, :])
     x += bias[None, :]
     ok = ok * served(counters, error, d, merge, 2, LIMIT)
@@ -76,10 +86,11 @@ def embed(
 
 @triton.jit
 def residual(
-    work, sums, weights, control, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, control, counters, error, d, epoch,
     SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     SPLIT: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """RESIDUAL. SPLIT: there may be partial sums."""
     m0, n0 = first_row(d), first_col(d)
@@ -95,7 +106,10 @@ def residual(
     ok = served(counters, error, d, start, 0, LIMIT)
     if BM * BN <= SMALL:
         x = tl.load(before)
-    acc = product(work, weights, a, w, m0, n0, first, panels, w_rows, ROWS, BM, BN, STAGES)
+    acc = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     if SPLIT:
         if parts > 0:
             ok = ok * served(counters, error, d, merge, 2, LIMIT)
@@ -117,11 +131,12 @@ def turned(fixed, rows, COS: tl.constexpr, SIN: tl.constexpr, KP: tl.constexpr, 
 
 @triton.jit
 def qkv(
-    work, new_slot, sums, weights, fixed, control, counters, error, d, epoch,
+    work, new_slot, sums, weights, a_tiles, w_tiles, fixed, control, counters, error, d, epoch,
     COS: tl.constexpr, SIN: tl.constexpr, SCALED: tl.constexpr, SQUARES: tl.constexpr,
     TILES: tl.constexpr, N: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """QKV: a tile of BN / KP heads; rows past the last token are left as zeros."""
     m0, start = first_row(d), wait_of(d, epoch, 0)
@@ -138,7 +153,10 @@ def qkv(
     ok = served(counters, error, d, start, 0, LIMIT)
     root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, row, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, row, 0, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     y = y * root[:, None] + shift[None, :]
     if section < 2:
         by_head = tl.reshape(y, (BM, BN // KP, KP))
@@ -153,16 +171,18 @@ def qkv(
     target = work
     if kept == 1:
         target = new_slot
-    tl.store(target + start_of(line) + panel_offset(rows, cols, ROWS), y)
+    at = start_of(line) + head_offset(rows, cols, ROWS, KP)
+    tl.store(target + at, y)
     return ok
 
 
 @triton.jit
 def up(
-    work, sums, weights, control, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, control, counters, error, d, epoch,
     H: tl.constexpr, SCALED: tl.constexpr, SQUARES: tl.constexpr,
     TILES: tl.constexpr, D: tl.constexpr, ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """UP: gate and value columns in turn."""
     m0, half, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
@@ -174,7 +194,10 @@ def up(
     rows = m0 + tl.arange(0, BM)
     root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, 0, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     y = y * root[:, None] + shift[None, :]
     gate, value = tl.split(tl.reshape(y, (BM, BN // 2, 2)))
     h = silu(gate) * value
@@ -185,13 +208,14 @@ def up(
 
 @triton.jit
 def head(
-    work, sums, weights, control, counters, error, d, epoch,
+    work, sums, weights, a_tiles, w_tiles, control, counters, error, d, epoch,
     INPUT: tl.constexpr, LOCAL: tl.constexpr, COARSE: tl.constexpr,
     SCALED: tl.constexpr, SQUARES: tl.constexpr, TILES: tl.constexpr,
     N: tl.constexpr, D: tl.constexpr, COLS: tl.constexpr, CELLS: tl.constexpr,
     PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, LOCAL_USED: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """HEAD: coarse pixels to the detail input and to a float map; the rest by token."""
     m0, n0, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
@@ -203,7 +227,10 @@ def head(
     ok = served(counters, error, d, start, 0, LIMIT)
     root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
-    y = product(work, weights, a, w, m0, n0, 0, panels, w_rows, ROWS, BM, BN, STAGES)
+    y = product(
+        work, weights, a_tiles, w_tiles, a, w, m0, n0, 0, panels, w_rows,
+        ROWS, BM, BN, STAGES, TMA,
+    )  # fmt: skip
     y = y * root[:, None] + shift[None, :]
     cell = cols // 12
     number = (cols % 12)[None, :]

@@ -43,11 +43,15 @@ def candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
         {"down_parts": min(4, default.down_parts + 1), "out_parts": 2},
         {"model_cols": 32 if default.model_cols == PANEL else PANEL},
         {"up_cols": default.up_cols * 2},
-        {"keys": 128},
+        {"keys": 192 - default.keys, "key_stages": 3},
+        {"key_stages": 2},
+        {"bulk": 1 - default.bulk},
         {"rows": 192 - default.rows},
         {"conv_rows": PANEL},
         {"conv_rows": 256},
     ]
+    if default.bulk:
+        changes.insert(1, _two_per_sm(plan, default, sms))
     if even and ceil_to(plan.head_dim, PANEL) == PANEL and default.qkv_heads == 1:
         changes.append({"qkv_heads": 2})
     seen: list[Tiles] = []
@@ -58,6 +62,21 @@ def candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
         if fits and tiles not in seen:
             seen.append(tiles)
             yield tiles
+
+
+def _two_per_sm(plan: FramePlan, default: Tiles, sms: int) -> dict[str, int]:
+    """Two CTAs of four warps: one computes while the other waits, or begins and ends a tile."""
+    wide = ceil_to(plan.head_dim, PANEL) > PANEL
+    return {
+        "per_sm": 2,
+        "warps": 4,
+        "qkv_heads": 1 if wide else min(2, default.qkv_heads),
+        "up_cols": PANEL,
+        "keys": PANEL,
+        "stages": 3,
+        "key_stages": 2 if wide else 3,
+        "attend_parts": default_tiles(plan, 2 * sms).attend_parts,
+    }
 
 
 def trace(schedule: Schedule, stamps: NDArray[np.int64]) -> dict[str, object]:

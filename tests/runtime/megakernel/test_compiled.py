@@ -28,6 +28,7 @@ TYPES = {
     **dict.fromkeys(("table", "starts", "counters", "error"), INTEGER),
     "stamps": LONG,
     **dict.fromkeys(("epoch", "filled", "has_previous", "has_anchor"), "i32"),
+    "origin": LONG[1:],
     **dict.fromkeys(("sums", "fixed", "control", "noise"), SINGLE),
     **dict.fromkeys(("work", "weights", "convolutions", "prompt", "new_slot"), HALF),
     **dict.fromkeys((f"slot{age}" for age in range(1, 9)), HALF),
@@ -56,7 +57,7 @@ def compiled() -> Code:
     plan = plan_frame(step_program(Bundle.from_pretrained("pocket").spec, 256, 256))
     tiles = default_tiles(plan)
     constants: dict[str, int] = compiled_for(Layout(plan=plan, tiles=tiles, steps=1), bounded=True)
-    constants |= {"AHEAD": 1, "TIMED": 0, "DELAYED": 0, "LIMIT": 1000}
+    constants |= {"AHEAD": 1, "TMA": 0, "TIMED": 0, "DELAYED": 0, "LIMIT": 1000}
     kernel: Any = frame_kernel
     names: list[str] = kernel.arg_names
     source = ASTSource(
@@ -118,7 +119,8 @@ def test_every_wait_ends_in_a_barrier_before_anything_is_loaded() -> None:
 def test_matrix_tiles_are_loaded_and_stored_16_bytes_at_a_time() -> None:
     stores = [x for x in lines(r"\bst\.global") if ".v4" in x]
     assert len(stores) > 60
-    assert all(re.search(r"0x(8|10),", x) for x in lines(r"cp\.async\.c[ag]\.shared"))
+    narrow = [x for x in lines(r"cp\.async\.c[ag]\.shared") if not re.search(r"0x(8|10),", x)]
+    assert len(narrow) <= 6  # biases of attention: two rows of a thread in three stages
 
 
 def test_matrix_products_use_wgmma_and_fit_the_multiprocessor() -> None:
