@@ -34,6 +34,8 @@ SAFE_EXPONENT = 60.0
 """Scores below this (base 2) need no running maximum: float32 and bfloat16 hold 2^60 * keys."""
 MATRICES = 5
 """Descriptors of matrices among the arguments."""
+NOT_STUCK = (1 << 31) - 1
+"""Larger than the number of any instruction."""
 LAST_EPOCH = 1 << 20
 """Launches after which the counters start again from zero; targets stay below 2^31 / this."""
 _KERNEL: Any = frame_kernel
@@ -119,7 +121,7 @@ class Kernel:
         table, starts = encode(schedule, layout)
         self.table, self.starts = self._put(table), self._put(starts)
         self.counters = self._put(np.zeros(len(schedule.graph.totals) + PANEL, np.int32))
-        self.error = self._put(np.zeros(1, np.int32))
+        self.error = self._put(np.full(1, NOT_STUCK, np.int32))
         stamps = len(schedule.graph.instructions) * 2 if timed else 1
         self.stamps = self._put(np.zeros(stamps, np.int64))
         self.work = torch.zeros(layout.work.lines * PANEL, dtype=self.dtype, device=self.device)
@@ -140,8 +142,9 @@ class Kernel:
     def beside(self) -> Kernel:
         """The same kernel with counters and scratch of its own, to run at the same time."""
         other = copy.copy(self)
-        for name in ("counters", "error", "stamps", "work", "sums"):
+        for name in ("counters", "stamps", "work", "sums"):
             vars(other)[name] = torch.zeros_like(vars(self)[name])
+        other.error = torch.full_like(self.error, NOT_STUCK)
         other.epoch = 0
         other._matrices = other._descriptors()
         return other
@@ -222,6 +225,7 @@ class Kernel:
         wait that cannot end runs out of time in the kernel.
         """
         rng = np.random.default_rng(self.epoch)
+        before = int(self.error.item())
         at, ends = self.starts[:-1].tolist(), self.starts[1:].tolist()
         while unfinished := [cta for cta, row in enumerate(at) if row < ends[cta]]:
             ready = [cta for cta in unfinished if self._ready(at[cta])]
@@ -229,7 +233,7 @@ class Kernel:
             starts = torch.tensor([at[cta], at[cta] + 1], dtype=torch.int32)
             _KERNEL[(1, 1, 1)](arguments[0], starts, *arguments[2:], **self.options)
             at[cta] += 1
-            if int(self.error.item()):
+            if int(self.error.item()) != before:
                 return
 
     def _ready(self, row: int) -> bool:
@@ -252,11 +256,11 @@ class Kernel:
             KernelStuckError: a wait ran out of time; the counters are reset.
         """
         code = int(self.error.item())
-        if code:
-            self.error.zero_()
+        if code != NOT_STUCK:
+            self.error.fill_(NOT_STUCK)
             self.counters.zero_()
             self.epoch = 0
-            task, stage = divmod(code - 1, 4)
+            task, stage = divmod(code, 4)
             name = self.schedule.graph.instructions[task].name
             raise KernelStuckError(f"the mega kernel waited too long in {name}, wait stage {stage}")
 

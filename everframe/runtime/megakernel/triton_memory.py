@@ -3,8 +3,9 @@
 """Triton: waiting, signalling, and the matrix product that all matrix instructions share.
 
 A wait polls all its counters at once; an acquire there and a release at the signal order the data.
-Every wait gives up after a number of polls and names the instruction that was stuck. Counters only
-grow: launch number `epoch` waits for `epoch` times the target.
+Every wait gives up after a number of polls. What waits for that gives up, too, so the error is the
+smallest of their numbers: the first in the order of the program. Counters only grow: launch number
+`epoch` waits for `epoch` times the target.
 """
 
 import os
@@ -121,7 +122,7 @@ def served(counters, error, d, wait, STAGE: tl.constexpr, LIMIT: tl.constexpr):
                         ok = 0
         ok = together(ok)
         if ok == 0:
-            tl.atomic_cas(error, 0, tl.load(d + TASK) * 4 + STAGE + 1)
+            tl.atomic_min(error, tl.load(d + TASK) * 4 + STAGE)
     return ok
 
 

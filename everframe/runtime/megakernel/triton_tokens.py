@@ -2,7 +2,8 @@
 # (triton is not installed where there is no GPU, and has no types)
 """Triton: the matrix instructions. `d` points to the 32 words of an instruction (`encode`).
 
-Each reads its words, and what else does not depend on other instructions, before its first wait.
+Each reads its words before its first wait; a small tile also what else depends on no instruction,
+for which a large one has no registers during the product.
 """
 
 import triton
@@ -51,6 +52,13 @@ def part(
 
 
 @triton.jit
+def embed_bias(fixed, cols, has_previous, has_anchor, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr):
+    """Of the pictures that are there."""
+    bias = tl.load(fixed + PREVIOUS * PANEL + cols) * has_previous
+    return bias + tl.load(fixed + ANCHOR * PANEL + cols) * has_anchor
+
+
+@triton.jit
 def embed(
     work, sums, weights, a_tiles, w_tiles, fixed, control, counters, error, d, epoch,
     has_previous, has_anchor,
@@ -68,14 +76,18 @@ def embed(
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    bias = tl.load(fixed + PREVIOUS * PANEL + cols) * has_previous
-    bias += tl.load(fixed + ANCHOR * PANEL + cols) * has_anchor
-    scales = tl.load(control + start_of(scale) + cols)
+    scale_at = control + start_of(scale) + cols
+    if BM * BN <= SMALL:
+        bias = embed_bias(fixed, cols, has_previous, has_anchor, PREVIOUS, ANCHOR)
+        scales = tl.load(scale_at)
     ok = served(counters, error, d, start, 0, LIMIT)
     x = product(
         work, weights, a_tiles, w_tiles, a, w, m0, n0, first, panels, w_rows,
         ROWS, BM, BN, STAGES, TMA,
     )  # fmt: skip
+    if BM * BN > SMALL:
+        bias = embed_bias(fixed, cols, has_previous, has_anchor, PREVIOUS, ANCHOR)
+        scales = tl.load(scale_at)
     x += tl.load(fixed + BASE * PANEL + rows[:, None] * WIDTH + cols[None, :])
     x += bias[None, :]
     ok = ok * served(counters, error, d, merge, 2, LIMIT)
@@ -100,9 +112,10 @@ def residual(
     fetch_ahead(weights, w, n0, first, panels, w_rows, BN, AHEAD)
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    gates = tl.load(control + start_of(gate) + cols)
-    scales = tl.load(control + start_of(scale) + cols)
+    gate_at, scale_at = control + start_of(gate) + cols, control + start_of(scale) + cols
     before = sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]
+    if BM * BN <= SMALL:
+        gates, scales = tl.load(gate_at), tl.load(scale_at)
     ok = served(counters, error, d, start, 0, LIMIT)
     if BM * BN <= SMALL:
         x = tl.load(before)
@@ -115,6 +128,7 @@ def residual(
             ok = ok * served(counters, error, d, merge, 2, LIMIT)
             acc = add_parts(sums, acc, line, parts, m0, n0, ROWS, WIDTH, BM, BN, 0)
     if BM * BN > SMALL:
+        gates, scales = tl.load(gate_at), tl.load(scale_at)
         x = tl.load(before)
     x += gates[None, :] * acc
     leave(work, sums, x, m0, n0, scales, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
@@ -145,18 +159,24 @@ def qkv(
     line, kept = word(d, 7), word(d, 8)
     rows = m0 + tl.arange(0, BM)
     cols = tl.arange(0, BN)
-    shift = tl.load(control + start_of(word(d, 5)) + row + cols)
-    gain = tl.load(fixed + start_of(word(d, 6)) + cols % KP)
+    shift_at = control + start_of(word(d, 5)) + row + cols
+    gain_at = fixed + start_of(word(d, 6)) + cols % KP
+    if BM * BN <= SMALL:
+        shift, gain = tl.load(shift_at), tl.load(gain_at)
     fetch_ahead(weights, w, row, 0, panels, w_rows, BN, AHEAD)
     if BM * BN <= SMALL:
         cos, sin = turned(fixed, rows, COS, SIN, KP, BN)
     ok = served(counters, error, d, start, 0, LIMIT)
-    root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
+    if BM * BN <= SMALL:
+        root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
     y = product(
         work, weights, a_tiles, w_tiles, a, w, m0, row, 0, panels, w_rows,
         ROWS, BM, BN, STAGES, TMA,
     )  # fmt: skip
+    if BM * BN > SMALL:
+        shift, gain = tl.load(shift_at), tl.load(gain_at)
+        root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     y = y * root[:, None] + shift[None, :]
     if section < 2:
         by_head = tl.reshape(y, (BM, BN // KP, KP))
@@ -188,16 +208,22 @@ def up(
     m0, half, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
     w, w_rows, panels = word(d, 0), word(d, 1), word(d, 2)
     n0 = 2 * half
-    shift = tl.load(control + start_of(word(d, 3)) + n0 + tl.arange(0, BN))
+    shift_at = control + start_of(word(d, 3)) + n0 + tl.arange(0, BN)
+    if BM * BN <= SMALL:
+        shift = tl.load(shift_at)
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, start, 0, LIMIT)
     rows = m0 + tl.arange(0, BM)
-    root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
+    if BM * BN <= SMALL:
+        root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
     y = product(
         work, weights, a_tiles, w_tiles, a, w, m0, n0, 0, panels, w_rows,
         ROWS, BM, BN, STAGES, TMA,
     )  # fmt: skip
+    if BM * BN > SMALL:
+        shift = tl.load(shift_at)
+        root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     y = y * root[:, None] + shift[None, :]
     gate, value = tl.split(tl.reshape(y, (BM, BN // 2, 2)))
     h = silu(gate) * value
@@ -222,15 +248,21 @@ def head(
     w, w_rows, panels = word(d, 0), word(d, 1), word(d, 2)
     rows = m0 + tl.arange(0, BM)
     cols = n0 + tl.arange(0, BN)
-    shift = tl.load(control + start_of(word(d, 3)) + cols)
+    shift_at = control + start_of(word(d, 3)) + cols
+    if BM * BN <= SMALL:
+        shift = tl.load(shift_at)
     fetch_ahead(weights, w, n0, 0, panels, w_rows, BN, AHEAD)
     ok = served(counters, error, d, start, 0, LIMIT)
-    root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
+    if BM * BN <= SMALL:
+        root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     a = tl.full((), SCALED, tl.int32)
     y = product(
         work, weights, a_tiles, w_tiles, a, w, m0, n0, 0, panels, w_rows,
         ROWS, BM, BN, STAGES, TMA,
     )  # fmt: skip
+    if BM * BN > SMALL:
+        shift = tl.load(shift_at)
+        root = root_of(sums, rows, SQUARES, TILES, ROWS, D)
     y = y * root[:, None] + shift[None, :]
     cell = cols // 12
     number = (cols % 12)[None, :]

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from everframe.arch.spec import Spec
 from everframe.runtime.megakernel.tiles import PANEL, Tiles
-from tests.nets import UNEVEN
 from tests.runtime.megakernel import test_interpreter
-from tests.runtime.megakernel.test_interpreter import INTERPRETED, SPLIT, WIDE_HEADS
+from tests.runtime.megakernel.test_interpreter import FINE, FINE_HEADS, INTERPRETED, SIZE, SPLIT
 
 pytestmark = pytest.mark.skipif(not INTERPRETED, reason="needs triton and TRITON_INTERPRET=1")
 BOUNDARY = 512
@@ -30,8 +29,8 @@ def room(count: int, dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize(
     ("spec", "tiles"),
     [
-        (WIDE_HEADS, replace(SPLIT, down_parts=1, bulk=1)),
-        (UNEVEN, replace(SPLIT, bulk=1)),
+        (FINE_HEADS, replace(SPLIT, down_parts=1, bulk=1)),
+        (FINE, replace(SPLIT, bulk=1)),
     ],
     ids=["head 128", "uneven"],
 )
@@ -59,4 +58,4 @@ def test_descriptors_read_what_pointers_read(
         kernel, "new_slot", lambda self: room(self.layout.slot.lines * PANEL, self.dtype)
     )
     monkeypatch.setattr(torch_launch, "_aligned", aligned)
-    test_interpreter.test_the_kernel_makes_the_frames_of_eager_torch(spec, 1, tiles, 1)
+    test_interpreter.test_the_kernel_makes_the_frames_of_eager_torch(spec, 1, tiles, 1, SIZE)
