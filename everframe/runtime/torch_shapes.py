@@ -70,12 +70,17 @@ def bundle_of(shape: str) -> tuple[Bundle, Size]:
         known = ", ".join((*SHIPPED, *SHAPES))
         raise UserError(f"unknown shape '{shape}'; choose from {known}")
     spec, size = SHAPES[shape]
+    return drawn_bundle(spec), size
+
+
+def drawn_bundle(spec: Spec) -> Bundle:
+    """Random weights, none of them zero."""
     draw = torch.Generator().manual_seed(0)
     weights = {
         name: _drawn(weight, spec.width, draw).numpy()
         for name, weight in weight_table(spec).items()
     }
-    return Bundle(spec=spec, weights=weights), size
+    return Bundle(spec=spec, weights=weights)
 
 
 def _drawn(weight: Weight, width: int, draw: torch.Generator) -> torch.Tensor:

@@ -7,14 +7,13 @@ Words 0 to 13 are the same for all instructions, the others are named per opcode
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everframe.runtime.megakernel.isa import SEGMENTS, Instruction, Matrix, Opcode, TaskGraph
 from everframe.runtime.megakernel.layout import DOWN, OUT, QKV, UP, Layout
-from everframe.runtime.megakernel.lower_blocks import KEY, QUERY, key_tiles
+from everframe.runtime.megakernel.lower_blocks import KEY, QUERY
 from everframe.runtime.megakernel.lower_state import shares
 from everframe.runtime.megakernel.operands import next_norm
 from everframe.runtime.megakernel.plan import BlockPlan
@@ -198,16 +197,6 @@ def _attend(layout: Layout, instruction: Instruction) -> Words:
         fields["parts"],
         layout.sums.at["biases"] + biases,
     ]
-
-
-def _sources(layout: Layout, block: BlockPlan, first: int, last: int) -> tuple[int, int, int]:
-    """Sources [low, high) that have the key tiles [first, last), and the tiles before `low`."""
-    plan = layout.plan
-    counts = key_tiles(plan.tokens, plan.prompt_tokens, block.history_frames, layout.tiles.keys)
-    ends = list(accumulate(counts))
-    low = next(i for i, end in enumerate(ends) if first < end)
-    high = next(i for i, end in enumerate(ends) if last <= end) + 1
-    return low, high, ends[low] - counts[low]
 
 
 def _up(layout: Layout, instruction: Instruction) -> Words:

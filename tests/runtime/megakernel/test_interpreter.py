@@ -19,6 +19,7 @@ from everframe.runtime.engine import open_engine
 from everframe.runtime.megakernel.encode import TASK
 from everframe.runtime.megakernel.tiles import Tiles
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from tests.exact import ExactEngine, same_memory_errors
 from tests.nets import HALVES, TINY, UNEVEN, random_bundle, random_frame, random_tokens
 from tests.runtime.megakernel.launches import first_up, noise_of
 
@@ -110,6 +111,13 @@ def test_the_kernel_makes_the_frames_of_eager_torch(
         slots = after.slots
         if not history.has_anchor:
             history = history.anchored(output=truth, camera=camera)
+
+
+def test_the_comparison_with_float64_of_the_gpu_tests() -> None:
+    kernel, eager = engines(UNEVEN, None)
+    truth = ExactEngine(random_bundle(UNEVEN), *SIZE, torch.device("cpu"))
+    assert same_memory_errors(eager, truth, 3, 2) < 0.01
+    assert same_memory_errors(kernel, truth, 3, 2) < 0.01
 
 
 def test_memory_of_another_engine_is_taken_over() -> None:
