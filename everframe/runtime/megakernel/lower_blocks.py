@@ -20,9 +20,12 @@ from everframe.runtime.megakernel.lower_state import (
     spans,
 )
 from everframe.runtime.megakernel.plan import BlockPlan
+from everframe.runtime.megakernel.tiles import PANEL
 
 RESIDUAL_BYTES, PART_BYTES = 10, 4
 """Per number of a tile: tokens read and written, next operand; a partial sum. See `matrix_cost`."""
+LIGHTER = 4
+"""Key tiles that take as long as gathering and merging: for D 11 us, a tile 2.4."""
 QUERY, KEY, VALUE = range(3)
 
 
@@ -116,7 +119,7 @@ def _attend(
     merged = state.phase(len(blocks) * block.heads)
     done = state.phase(len(blocks))
     fields = {"block": block.index, "parts": parts, "last": int(memory == block.new_slot)}
-    for part, (low, high) in enumerate(shares(total, parts)):
+    for part, (low, high) in enumerate(_key_shares(state, total, parts)):
         whole = {"part": part, "first_tile": low, "last_tile": high}
         current = high > past
         for m, rows in enumerate(blocks):
@@ -144,6 +147,16 @@ def _attend(
                     cost=attention_cost((tiles.rows, tiles.keys), high - low, k),
                 )
     return done
+
+
+def _key_shares(state: Lowering, total: int, parts: int) -> list[Span]:
+    """Key tiles of each part. Where there are more tasks than multiprocessors the last, which also
+    gathers keys and merges, gets fewer; elsewhere its merge waits for the others anyway.
+    """
+    if parts == 1 or state.tiles.rows <= PANEL or total < 2 * parts * LIGHTER:
+        return shares(total, parts)
+    cuts = shares(total + LIGHTER, parts)
+    return [*cuts[:-1], (cuts[-1][0], total)]
 
 
 def _partial(state: Lowering, rows: Span, head: int, part: int) -> Region:

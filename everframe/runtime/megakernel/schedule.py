@@ -104,4 +104,4 @@ def _finish(instruction: Instruction, at: float, ready_at: Sequence[float]) -> f
     begin = max(at, _served(instruction, 0, ready_at))
     middle = max(begin + 0.5 * instruction.cost, _served(instruction, 1, ready_at))
     end, parts = middle + 0.5 * instruction.cost, _served(instruction, 2, ready_at)
-    return max(end, parts + MERGE_US) if parts else end
+    return max(end, parts) + MERGE_US if parts else end
