@@ -128,7 +128,9 @@ def test_matrix_tiles_are_loaded_and_stored_16_bytes_at_a_time(shape: str) -> No
     narrow = [
         x for x in lines(shape, r"cp\.async\.c[ag]\.shared") if not re.search(r"0x(8|10),", x)
     ]
-    assert len(narrow) <= 6  # biases of attention: two rows of a thread in three stages
+    # biases of attention: two rows of a thread in three stages; in four stages the weights of the
+    # last convolution, 16 x 32 numbers for eight warps
+    assert len(narrow) <= 10
 
 
 def test_matrix_products_use_wgmma_and_fit_the_multiprocessor(shape: str) -> None:
