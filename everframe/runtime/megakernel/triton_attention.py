@@ -61,6 +61,24 @@ def distance(memory, base, line):
 
 
 @triton.jit
+def places(d, work, prompt, new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8):
+    """Where keys of this frame, of the prompt and of past frames are, counted from the new slot."""
+    memory = new_slot
+    if word(d, 9) == 0:
+        memory = work
+    own = distance(memory, new_slot, word(d, 3))
+    prompt_at = distance(prompt, new_slot, word(d, 2))
+    line = word(d, 4)
+    slots = (
+        distance(slot1, new_slot, line), distance(slot2, new_slot, line),
+        distance(slot3, new_slot, line), distance(slot4, new_slot, line),
+        distance(slot5, new_slot, line), distance(slot6, new_slot, line),
+        distance(slot7, new_slot, line), distance(slot8, new_slot, line),
+    )  # fmt: skip
+    return own, prompt_at, slots
+
+
+@triton.jit
 def leave_biases(
     own, fixed, ages, q, first, last, heads, past, scale,
     N: tl.constexpr, ROWS: tl.constexpr, KP: tl.constexpr, BS: tl.constexpr,
@@ -119,8 +137,21 @@ def gathered(
 
 
 @triton.jit
-def merge(base, stride, parts, rows, top, total, acc, ROWS: tl.constexpr, KP: tl.constexpr):
-    """Add the other parts, in their order, to this one, which comes last."""
+def merge(
+    base, stride, parts, rows, top, total, acc, ROWS: tl.constexpr, KP: tl.constexpr,
+    BM: tl.constexpr, BOUNDED: tl.constexpr, MOST: tl.constexpr,
+):  # fmt: skip
+    """The other parts, in their order, and this one."""
+    if BOUNDED and BM * KP <= SMALL:
+        total, acc = add_up(base, stride, parts, rows, total, acc, ROWS, KP, MOST)
+    else:
+        total, acc = fade_together(base, stride, parts, rows, top, total, acc, ROWS, KP)
+    return total, acc
+
+
+@triton.jit
+def fade_together(base, stride, parts, rows, top, total, acc, ROWS: tl.constexpr, KP: tl.constexpr):
+    """Parts that each have a maximum of their own; this one comes last."""
     at = rows[:, None] * KP + tl.arange(0, KP)[None, :]
     highest = top
     for part in range(0, parts - 1):
@@ -140,7 +171,7 @@ def merge(base, stride, parts, rows, top, total, acc, ROWS: tl.constexpr, KP: tl
 def add_up(
     base, stride, parts, rows, total, acc, ROWS: tl.constexpr, KP: tl.constexpr, MOST: tl.constexpr
 ):
-    """As `merge`, where no part has a maximum; all loads are on their way before the first use."""
+    """Parts without a maximum; all loads are on their way before the first use."""
     cols = tl.arange(0, KP)
     for part in tl.static_range(MOST - 1):
         own = base + part * stride
@@ -237,18 +268,9 @@ def attend(
     heads, past, first, last = word(d, 5), word(d, 6), word(d, 7), word(d, 8)
     ages, part, parts = word(d, 10), word(d, 12), word(d, 13)
     partial, biases = sums + start_of(word(d, 11)), sums + start_of(word(d, 14)) + rows
-    memory = new_slot
-    if word(d, 9) == 0:
-        memory = work
-    own = distance(memory, new_slot, word(d, 3))
-    prompt_at = distance(prompt, new_slot, word(d, 2))
-    line = word(d, 4)
-    slots = (
-        distance(slot1, new_slot, line), distance(slot2, new_slot, line),
-        distance(slot3, new_slot, line), distance(slot4, new_slot, line),
-        distance(slot5, new_slot, line), distance(slot6, new_slot, line),
-        distance(slot7, new_slot, line), distance(slot8, new_slot, line),
-    )  # fmt: skip
+    own, prompt_at, slots = places(
+        d, work, prompt, new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8
+    )
     ready = served(counters, error, d, start, 0, LIMIT)
     q = tl.load(queries)
     leave_biases(biases, fixed, ages, q, first, last, heads, past, SCALE, N, ROWS, KP, BS)
@@ -276,10 +298,9 @@ def attend(
             leave_part(partial + part * stride, rows, top, total, acc, ROWS, KP)
         elif parts > 1:
             ok = ok * served(counters, error, d, merged, 2, LIMIT)
-            if BOUNDED and BM * KP <= SMALL:
-                total, acc = add_up(partial, stride, parts, rows, total, acc, ROWS, KP, MOST)
-            else:
-                total, acc = merge(partial, stride, parts, rows, top, total, acc, ROWS, KP)
+            total, acc = merge(
+                partial, stride, parts, rows, top, total, acc, ROWS, KP, BM, BOUNDED, MOST
+            )
     if part == parts - 1:
         tl.store(result, (acc * (1.0 / total[:, None])).to(work.dtype.element_ty))
     return ready * ok

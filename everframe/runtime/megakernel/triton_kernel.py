@@ -21,7 +21,7 @@ from everframe.runtime.megakernel.triton_memory import (
     UNPACK,
     UP,
     WORDS,
-    loiter,
+    begin,
     order_copies,
     signal,
     stamp,
@@ -123,8 +123,7 @@ def map_tile(
 @triton.jit(do_not_specialize=["epoch", "filled", "has_previous", "has_anchor", "origin"])
 def frame_kernel(
     table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
-    origin: tl.int64,
-    work, sums, weights, convolutions, fixed, control, prompt,
+    origin: tl.int64, work, sums, weights, convolutions, fixed, control, prompt,
     camera, previous, anchor_output, anchor_camera, noise, out,
     new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     a_tiles, w_model, w_qkv, w_up, w_head, key_tiles,
@@ -138,10 +137,9 @@ def frame_kernel(
     PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr, COS: tl.constexpr, SIN: tl.constexpr,
     AFFINE_BIAS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr,
     BU: tl.constexpr, BH: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr,
-    CONV_STAGES: tl.constexpr, KEY_STAGES: tl.constexpr, BOUNDED: tl.constexpr,
-    LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr,
-    SPLIT: tl.constexpr, MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr,
-    WINDOW: tl.constexpr, TMA: tl.constexpr,
+    CONV_STAGES: tl.constexpr, KEY_STAGES: tl.constexpr, BOUNDED: tl.constexpr, LIMIT: tl.constexpr,
+    AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr, SPLIT: tl.constexpr,
+    MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr, WINDOW: tl.constexpr, TMA: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
     at = tl.load(starts + tl.program_id(0))
@@ -150,35 +148,31 @@ def frame_kernel(
         d = table + at.to(tl.int64) * WORDS
         op, counter = tl.load(d), tl.load(d + SIGNAL)
         ok = 1
-        if DELAYED:
-            loiter(d, epoch)
-        stamp(stamps, d, 0, TIMED)
+        begin(stamps, d, epoch, TIMED, DELAYED)
         if op == UNPACK:
             unpack(
-                work, camera, previous, anchor_output, anchor_camera, noise, d,
-                has_previous, has_anchor, INPUT, COLS, PATCH, 2 * MAP_ROWS, ROWS,
+                work, camera, previous, anchor_output, anchor_camera, noise, d, has_previous,
+                has_anchor, INPUT, COLS, PATCH, 2 * MAP_ROWS, ROWS,
             )  # fmt: skip
         elif (op == ATTEND_PART) | (op == ATTEND):
             ok = attend(
-                work, sums, fixed, prompt, new_slot,
-                slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8, key_tiles, origin,
-                counters, error, d, epoch, filled,
-                N, P, K, KP, HEADS, ROWS, PROMPT_ROWS, WINDOW, BM, BS, BOUNDED, MOST,
-                KEY_STAGES, LIMIT, TMA,
+                work, sums, fixed, prompt, new_slot, slot1, slot2, slot3, slot4, slot5, slot6,
+                slot7, slot8, key_tiles, origin, counters, error, d, epoch, filled, N, P, K, KP,
+                HEADS, ROWS, PROMPT_ROWS, WINDOW, BM, BS, BOUNDED, MOST, KEY_STAGES, LIMIT, TMA,
             )  # fmt: skip
         elif op <= HEAD:
             ok = matrix_tile(
-                op, d, work, new_slot, sums, weights, a_tiles, w_model, w_qkv, w_up, w_head,
-                fixed, control, counters, error, epoch, has_previous, has_anchor,
-                N, D, K, KP, COLS, CELLS, C, PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES,
-                SCALED, H, INPUT, X, SQUARES, LOCAL, COARSE, BASE, PREVIOUS, ANCHOR, COS, SIN,
-                BM, BN, BQ, BU, BH, SPLIT, STAGES, LIMIT, AHEAD, TMA,
+                op, d, work, new_slot, sums, weights, a_tiles, w_model, w_qkv, w_up, w_head, fixed,
+                control, counters, error, epoch, has_previous, has_anchor, N, D, K, KP, COLS, CELLS,
+                C, PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, SCALED, H, INPUT, X, SQUARES,
+                LOCAL, COARSE, BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, SPLIT, STAGES,
+                LIMIT, AHEAD, TMA,
             )  # fmt: skip
         else:
             ok = map_tile(
                 op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
-                error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
-                MAP_ROWS, MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
+                error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS,
+                MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED)
         order_copies(TMA)

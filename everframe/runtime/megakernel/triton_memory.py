@@ -165,6 +165,14 @@ def loiter(d, epoch):
 
 
 @triton.jit
+def begin(stamps, d, epoch, TIMED: tl.constexpr, DELAYED: tl.constexpr):
+    """Of an instruction: what tests and measurements want."""
+    if DELAYED:
+        loiter(d, epoch)
+    stamp(stamps, d, 0, TIMED)
+
+
+@triton.jit
 def first_row(d):
     """First row of a tile. The compiler must know what tiles begin at multiples of
     (`tiles.ALIGNED`), to load and store 16 bytes at a time.

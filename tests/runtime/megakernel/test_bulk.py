@@ -14,7 +14,10 @@ from everframe.runtime.megakernel.tiles import PANEL, Tiles
 from tests.runtime.megakernel import test_interpreter
 from tests.runtime.megakernel.test_interpreter import FINE, FINE_HEADS, INTERPRETED, SIZE, SPLIT
 
-pytestmark = pytest.mark.skipif(not INTERPRETED, reason="needs triton and TRITON_INTERPRET=1")
+pytestmark = [
+    pytest.mark.skipif(not INTERPRETED, reason="needs triton and TRITON_INTERPRET=1"),
+    pytest.mark.timeout(400),
+]
 BOUNDARY = 512
 """Bytes that divide the addresses of a GPU's allocations."""
 
