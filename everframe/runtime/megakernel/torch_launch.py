@@ -25,7 +25,7 @@ from everframe.runtime.megakernel.pack import (
 )
 from everframe.runtime.megakernel.schedule import Schedule
 from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
-from everframe.runtime.megakernel.torch_bulk import key_descriptor, matrix_descriptors
+from everframe.runtime.megakernel.triton_bulk import key_descriptor, matrix_descriptors
 from everframe.runtime.megakernel.triton_kernel import BUILD_ERRORS, frame_kernel
 
 POLL_LIMIT = 2_000_000
