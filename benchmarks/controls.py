@@ -47,8 +47,10 @@ TIMES = (10, 100, 300, 1000, 2000)
 KEPT = (10, 300, 1999)
 
 
-def measure(folder: Path, config: TrainConfig, frames: int) -> dict[str, Any]:
-    """PSNR of `frames` frames from one true frame on: mean of the plain and of the hidden looks."""
+def measure(folder: Path, config: TrainConfig, frames: int, steps: int = 1) -> dict[str, Any]:
+    """PSNR of `frames` frames from one true frame on, made in `steps` steps each: mean of the plain
+    and of the hidden looks.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     catalogue = Catalogue()
     bundle = Bundle.from_pretrained(folder / "bundle")
@@ -61,7 +63,7 @@ def measure(folder: Path, config: TrainConfig, frames: int) -> dict[str, Any]:
     kind = SecondPassRoller if config.second_pass else None
     make = partial(make_roller, kind=kind) if kind else make_roller
     begin = time.monotonic()
-    made = roll_out(net, streams, frames=frames, steps=1, seeded=True, keep=KEPT, make=make)
+    made = roll_out(net, streams, frames=frames, steps=steps, seeded=True, keep=KEPT, make=make)
     table = torch.stack(made.psnr).cpu().numpy()
     frame_ms = 1e3 * (time.monotonic() - begin) / frames
     sheet(made, streams, catalogue.names).save(folder / "sheet.jpg", quality=85)

@@ -91,14 +91,14 @@ def worst(rows: list[Row]) -> Row:
             name: [each[name] for each in figures if name in each]
             for name in (*GREATEST, *LEAST, *CHANGES)
         }
-        out[model] = {
-            name: round(
-                min(v) if name in LEAST else max(v, key=abs if name in CHANGES else None), 4
-            )
-            for name, v in found.items()
-            if v
-        }
+        out[model] = {name: round(_worst(name, v), 6) for name, v in found.items() if v}
     return out
+
+
+def _worst(name: str, values: list[float]) -> float:
+    if name in LEAST:
+        return min(values)
+    return max(values, key=abs) if name in CHANGES else max(values)
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,6 +17,7 @@ from everframe.arch.history import History
 from everframe.arch.torch_ops import NORM_EPS, TorchOps
 from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.torch_engine import TorchEngine
+from tests.nets import random_frame, random_tokens
 
 
 @contextmanager
@@ -81,3 +83,20 @@ def in_float32(history: History[Tensor]) -> History[Tensor]:
     """A history of an `ExactEngine`, for another engine."""
     slots = tuple(tuple(value.float() for value in slot) for slot in history.slots)
     return replace(history, slots=slots)
+
+
+def same_memory_errors(engine: TorchEngine, truth: ExactEngine, count: int, steps: int) -> float:
+    """Mean error in levels of frames from the pictures and slots that `truth` made."""
+    size = (truth.height, truth.width)
+    code = truth.encode_prompt(*random_tokens(0)).astype(np.float32)
+    prepared = [each.prepare(code, steps) for each in (engine, truth)]
+    noise = truth.to_engine(np.random.default_rng(1).standard_normal((3, *size)))
+    history, errors = truth.empty_history(), list[float]()
+    for number in range(count):
+        camera = truth.to_engine(random_frame(number, *size))
+        made, _ = engine.step(in_float32(history), camera, noise.float(), prepared[0])
+        right, history = truth.step(history, camera, noise, prepared[1])
+        history = history.anchored(output=right, camera=camera)
+        difference = engine.to_numpy(made).astype(np.float64) - truth.to_numpy(right)
+        errors.append(float(np.abs(difference).mean()))
+    return float(np.mean(errors))

@@ -51,7 +51,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "--frames", type=_count, default=bench.FRAMES, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
-        "--engines", metavar="A,B", help=f"of {', '.join(OPENERS)} (default: those installed)"
+        "--engines",
+        metavar="A,B",
+        help=f"of {', '.join(OPENERS)} (default: those installed); for 'engines' of megakernel, "
+        "compiled+graph, eager+graph, eager, autotuned+graph (default: all)",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the JSON object to a file")
     bench_engines.add_options(parser)

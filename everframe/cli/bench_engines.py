@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everframe.core.errors import UserError
+from everframe.runtime.engine_rows import GpuRow, merged, ratio_lines, read_rows, write_rows
 
 if TYPE_CHECKING:
-    from everframe.runtime.torch_bench import GpuRow
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
 
+QUICK, QUICK_S = 8, 150
 DEFAULT_SHAPES = "pocket,studio,A,B,C,D,E"
 
 
@@ -33,6 +37,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="for 'engines': tile sizes of the mega kernel to try (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"for 'engines': {QUICK} tile sizes in at most {QUICK_S} seconds a shape, built side "
+        "by side",
+    )
+    parser.add_argument(
+        "--commit",
+        metavar="ID",
+        help="for 'engines': commit of the code, where it is no git checkout",
     )
     parser.add_argument(
         "--autotune",
@@ -57,10 +72,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_engines(args: argparse.Namespace) -> int:
-    """Measure and print; the JSON file is a list of rows and grows shape by shape.
+    """Measure and print; rows go to the JSON file as they come, in the place of those of the same
+    shape and engine.
 
     Raises:
-        UserError: no GPU, unknown shape, or a file that cannot be written.
+        UserError: no GPU, unknown shape or engine, or a file that cannot be written.
     """
     if find_spec("torch") is None or find_spec("triton") is None:
         raise UserError(
@@ -70,44 +86,73 @@ def run_engines(args: argparse.Namespace) -> int:
         path = vars(args)[name]
         if path is not None and not Path(path).parent.is_dir():
             raise UserError(f"--{name} {path}: its folder does not exist; create it first")
+    # read when CUDA starts: by default, more than 8 streams share queues and wait for one another
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     from everframe.runtime import torch_bench
-    from everframe.runtime.torch_shapes import GROWTH, bundle_of
+    from everframe.runtime.torch_shapes import GROWTH
 
     shapes = [name.strip() for name in args.shapes.split(",") if name.strip()]
     if "growth" in shapes:
         shapes = [name for name in shapes if name != "growth"] + list(GROWTH)
+    wanted = torch_bench.Wanted(
+        engines=_engines(args.engines, torch_bench.ENGINES),
+        sweep=QUICK if args.quick else args.sweep,
+        sweep_s=QUICK_S if args.quick else 600,
+        autotune_s=args.autotune,
+        commit=args.commit,
+    )
     ceiling = torch_bench.ceilings()
     print(f"{ceiling.flops_per_s / 1e12:.0f} TFLOP/s, {ceiling.bytes_per_s / 1e12:.2f} TB/s")
-    rows: list[dict[str, object]] = []
+    kept = _Kept(None if args.json is None else Path(args.json))
     for number, shape in enumerate(shapes):
-        result = torch_bench.measure_shape(
-            shape, ceiling, sweep=args.sweep, autotune_s=args.autotune, tell=_tell
-        )
-        rows += [asdict(row) for row in result.rows]
-        if args.json is not None:
-            Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        if number == 0 and args.streams is not None:
-            rows += [asdict(row) for row in _streams(shape, args.streams, result.rows[0])]
+        result = torch_bench.measure_shape(shape, ceiling, wanted, keep=kept.add, tell=_tell)
+        if number == 0 and args.streams is not None and result.rows:
+            _streams(shape, args.streams, result.rows[0], kept)
         if number == 0 and args.timeline is not None and result.best is not None:
-            bundle, _ = bundle_of(shape)
-            trace, lines = torch_bench.timeline(
-                result.best, bundle, Path(args.timeline).with_suffix(".png")
-            )
-            Path(args.timeline).write_text(json.dumps(trace), encoding="utf-8")
-            print("\n".join(lines))
-    print(json.dumps(rows))
+            _timeline(shape, result.best, Path(args.timeline))
+    print("\n".join(ratio_lines(kept.rows)))
+    print(json.dumps([asdict(row) for row in kept.rows]))
     return 0
 
 
-def _streams(shape: str, ctas: str, like: GpuRow) -> list[GpuRow]:
+def _engines(text: str | None, known: Sequence[str]) -> frozenset[str]:
+    names = [name.strip() for name in (text or ",".join(known)).split(",")]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"unknown engine '{unknown[0]}'; choose from {', '.join(known)}")
+    return frozenset(names)
+
+
+class _Kept:
+    """Rows so far, written as they come; a run that is stopped keeps what it has."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.rows: list[GpuRow] = [] if path is None else read_rows(path)
+
+    def add(self, row: GpuRow) -> None:
+        self.rows = merged(self.rows, [row])
+        if self.path is not None:
+            write_rows(self.path, self.rows)
+
+
+def _timeline(shape: str, engine: MegakernelEngine, path: Path) -> None:
+    from everframe.runtime.torch_bench import timeline
+    from everframe.runtime.torch_shapes import bundle_of
+
+    trace, lines = timeline(engine, bundle_of(shape)[0], path.with_suffix(".png"))
+    path.write_text(json.dumps(trace), encoding="utf-8")
+    print("\n".join(lines))
+
+
+def _streams(shape: str, ctas: str, like: GpuRow, kept: _Kept) -> None:
     """A row for each number of CTAs: latencies of the most streams that keep 40 ms."""
     from everframe.runtime.torch_load import streams_on_gpu
     from everframe.runtime.torch_shapes import bundle_of
 
-    rows: list[GpuRow] = []
     for count in (int(word) for word in ctas.split(",")):
         try:
-            load = streams_on_gpu(*bundle_of(shape), count)
+            load = streams_on_gpu(*bundle_of(shape), count, _tell)
         except (UserError, RuntimeError) as error:
             _tell(f"{shape:10} streams on {count} CTAs: {str(error).splitlines()[0]}")
             continue
@@ -117,8 +162,7 @@ def _streams(shape: str, ctas: str, like: GpuRow) -> list[GpuRow]:
         _tell(f"{shape:10} {load.streams} streams on {count} CTAs: p99 {load.ms_p99:.2f} ms")
         engine = f"megakernel, {load.streams} live streams on {count} CTAs"
         times = {"ms_p50": round(load.ms_p50, 4), "ms_p95": round(load.ms_p95, 4)}
-        rows.append(replace(like, engine=engine, **times))
-    return rows
+        kept.add(replace(like, engine=engine, **times))
 
 
 def _tell(line: str) -> None:

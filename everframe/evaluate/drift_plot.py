@@ -37,13 +37,14 @@ def plot_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> No
             curve = row["curve"]
             values = curve["psnr"] if name == "psnr" else curve["statistics"][name]
             x, y = smoothed(np.array(curve["at"]), np.array(values))
-            label = row["look"] if row["test"] == "loop" else None
-            axis.plot(x, y, style, color=colour, linewidth=1, label=label)
+            axis.plot(x, y, style, color=colour, linewidth=1)
     for axis, name in zip(axes, PANELS, strict=True):
         axis.set_xscale("log")
         axis.set_ylabel("PSNR, dB" if name == "psnr" else f"{name} / target's")
         axis.grid(alpha=0.3)
     axes[0].set_title(title)
+    for number, look in enumerate(looks):
+        axes[0].plot([], [], color=f"C{number % 10}", label=look)
     axes[0].legend(fontsize=7, ncols=4)
     axes[-1].set_xlabel("frame")
     figure.savefig(path, dpi=110)

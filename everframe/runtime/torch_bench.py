@@ -30,6 +30,7 @@ from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
 from everframe.runtime.bench import commit, moving_frame
 from everframe.runtime.engine import PreparedSteps
+from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, KERNEL, GpuRow
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.tiles import Tiles
@@ -40,29 +41,38 @@ from everframe.runtime.megakernel.torch_engine import (
     disagreement,
     trusted,
 )
-from everframe.runtime.megakernel.tune import candidates, phases, trace
+from everframe.runtime.megakernel.tune import candidates, phase_lines, trace
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from everframe.runtime.torch_shapes import Size, bundle_of, steps_of
 
 SAMPLES = 200
+EAGER_SAMPLES = 20
+"""Of eager torch without a graph, whose time is that of Python."""
+ENGINES = (KERNEL, *BASELINES, AUTOTUNED)
 SLEEP_CYCLES = 1_000_000
 """About half a millisecond: longer than Python takes to queue a captured frame or one launch."""
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GpuRow:
-    """A published figure: milliseconds of one frame on the device, of one denoising step if the
-    shape does not say otherwise.
+class Wanted:
+    """What is measured of a shape.
+
+    Args:
+        engines: names of `ENGINES`.
+        sweep: how many tile candidates of the mega kernel to try, at least 1.
+        sweep_s: time limit of the candidates together.
+        samples: timed frames of each engine; eager without a graph gets fewer.
+        autotune_s: time limit of torch.compile's max-autotune mode.
+        commit: of the code, where it is no checkout.
     """
 
-    shape: str
-    engine: str
-    ms_p50: float
-    ms_p95: float
-    floor_ms: float
-    commit: str | None
-    date: str
+    engines: frozenset[str]
+    sweep: int = 1
+    sweep_s: float = 600
+    samples: int = SAMPLES
+    autotune_s: float = 300
+    commit: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -197,22 +207,15 @@ def autotuned_ms(shape: str, limit_s: float) -> list[float]:
 
 
 def measure_shape(
-    shape: str,
-    ceiling: Ceilings,
-    *,
-    sweep: int,
-    samples: int = SAMPLES,
-    autotune_s: float = 0,
-    tell: Tell,
+    shape: str, ceiling: Ceilings, wanted: Wanted, *, keep: Callable[[GpuRow], None], tell: Tell
 ) -> ShapeResult:
-    """All engines of a shape, one after the other, on the current device.
+    """Engines of a shape, one after the other, on the current device.
 
     Args:
         shape: a name of `SHAPES` or a shipped model.
         ceiling: from `ceilings`.
-        sweep: how many tile candidates of the mega kernel to try, at least 1.
-        samples: timed frames of each engine.
-        autotune_s: time limit of torch.compile's max-autotune mode; 0: leave it out.
+        wanted: which engines, and how thoroughly.
+        keep: gets each row as soon as it is there.
         tell: gets a line about what is going on.
 
     Raises:
@@ -222,31 +225,34 @@ def measure_shape(
     result = ShapeResult()
     steps = steps_of(shape)
     floor = floor_ms(bundle.spec, size, ceiling, steps)
-    here, day = commit(Path(__file__).parent), datetime.now(UTC).date().isoformat()
+    here = wanted.commit or commit(Path(__file__).parent)
 
     def add(engine: str, times: Sequence[float]) -> None:
         p50, p95 = (round(float(x), 4) for x in np.percentile(times, [50, 95]))
         tell(f"{shape:10} {engine:16} p50 {p50:9.4f} ms  p95 {p95:9.4f} ms  floor {floor:.4f} ms")
-        result.rows.append(
-            GpuRow(
-                shape=shape,
-                engine=engine,
-                ms_p50=p50,
-                ms_p95=p95,
-                floor_ms=round(floor, 4),
-                commit=here,
-                date=day,
-            )
+        row = GpuRow(
+            shape=shape,
+            engine=engine,
+            ms_p50=p50,
+            ms_p95=p95,
+            floor_ms=round(floor, 4),
+            commit=here,
+            date=datetime.now(UTC).date().isoformat(),
         )
+        result.rows.append(row)
+        keep(row)
 
-    kernel = _best_kernel(bundle, size, result, sweep, tell)
-    if kernel is not None:
-        add("megakernel", device_ms(bench_stream(kernel, steps).frame, samples))
-        kernel.kernel(steps).check()
-    others = _baselines(bundle, size, steps, samples)
-    if autotune_s and steps == 1:
-        others["autotuned+graph"] = lambda: autotuned_ms(shape, autotune_s)
+    if KERNEL in wanted.engines:
+        result.best = _best_kernel(shape, result, wanted, tell)
+    if result.best is not None:
+        add(KERNEL, device_ms(bench_stream(result.best, steps).frame, wanted.samples))
+        result.best.kernel(steps).check()
+    others = _baselines(bundle, size, steps, wanted.samples)
+    if wanted.autotune_s and steps == 1:
+        others[AUTOTUNED] = lambda: autotuned_ms(shape, wanted.autotune_s)
     for name, times in others.items():
+        if name not in wanted.engines:
+            continue
         tell(f"{shape:10} {name}: opening")
         try:
             add(name, times())
@@ -265,7 +271,7 @@ def _baselines(
         engine = torch_engine(bundle, *size, "bfloat16", compiled=compiled)
         stream = bench_stream(engine, steps)
         frame = captured(stream) if graph else stream.frame
-        return device_ms(frame, samples if graph else min(samples, 50))
+        return device_ms(frame, samples if graph else min(samples, EAGER_SAMPLES))
 
     return {
         "eager": lambda: timed(compiled=False, graph=False),
@@ -275,52 +281,45 @@ def _baselines(
 
 
 def _best_kernel(
-    bundle: Bundle, size: Size, result: ShapeResult, sweep: int, tell: Tell
+    shape: str, result: ShapeResult, wanted: Wanted, tell: Tell
 ) -> MegakernelEngine | None:
     """The fastest of some tiles that agrees with eager torch; notes what each gave."""
-    device = torch.device("cuda")
+    from everframe.runtime.torch_sweep import best_tiles  # it measures with functions of this file
+
+    bundle, size = bundle_of(shape)
+    tiles = _tiles(step_program(bundle.spec, *size))[: wanted.sweep]
+    if not tiles:
+        result.remarks[KERNEL] = "the mega kernel cannot run this model"
+        return None
+    if len(tiles) > 1:
+        best, remarks = best_tiles(shape, tiles, limit_s=wanted.sweep_s, tell=tell)
+        result.remarks |= remarks
+        if best is None:
+            return None
+        engine = MegakernelEngine(bundle, *size, torch.device("cuda"), KernelOptions(tiles=best))
+        engine.keep_tiles()
+        return engine
     exact = torch_engine(bundle, *size, "float32", compiled=False)
     usual = disagreement(torch_engine(bundle, *size, "bfloat16", compiled=False), exact)
-    best: tuple[float, MegakernelEngine] | None = None
-    program = step_program(bundle.spec, *size)
-    for number, tiles in enumerate(_tiles(program)):
-        if number == sweep:
-            break
-        name = f"megakernel {_short(tiles)}"
-        try:
-            engine = MegakernelEngine(bundle, *size, device, KernelOptions(tiles=tiles))
-            error = disagreement(engine, exact)
-            ms = float(np.median(device_ms(bench_stream(engine).frame, 50)))
-            engine.kernel().check()
-        except (UserError, RuntimeError) as problem:
-            result.remarks[name] = str(problem).strip().splitlines()[0]
-            tell(f"{name}: {result.remarks[name]}")
-            continue
-        result.remarks[name] = f"{ms:.4f} ms, {error:.3f} levels from float32 (eager: {usual:.3f})"
-        tell(f"{name}: {result.remarks[name]}")
-        if trusted(error, usual) and (best is None or ms < best[0]):
-            best = (ms, engine)
-    result.best = None if best is None else best[1]
-    if result.best is not None and sweep > 1:
-        result.best.keep_tiles()
-    return result.best
-
-
-def _tiles(program: Program) -> Sequence[Tiles]:
     try:
-        return tuple(candidates(plan_frame(program)))
+        options = KernelOptions(tiles=tiles[0])
+        engine = MegakernelEngine(bundle, *size, torch.device("cuda"), options)
+        error = disagreement(engine, exact)
+    except (UserError, RuntimeError) as problem:
+        result.remarks[KERNEL] = str(problem).strip().splitlines()[0]
+        tell(f"{shape:10} {KERNEL}: {result.remarks[KERNEL]}")
+        return None
+    said = f"{error:.3f} levels from float32 (eager bfloat16: {usual:.3f})"
+    result.remarks[KERNEL] = said
+    tell(f"{shape:10} {KERNEL}: {said}")
+    return engine if trusted(error, usual) else None
+
+
+def _tiles(program: Program) -> list[Tiles]:
+    try:
+        return list(candidates(plan_frame(program)))
     except UnsupportedError:
-        return ()
-
-
-def _short(tiles: Tiles) -> str:
-    """Tiles in one word, for tables."""
-    t = tiles
-    return (
-        f"r{t.rows} m{t.model_cols} q{t.qkv_heads} u{t.up_cols} h{t.head_cols} k{t.keys} "
-        f"c{t.conv_rows} split{t.attend_parts}/{t.out_parts}/{t.down_parts} s{t.stages} "
-        f"w{t.warps} x{t.per_sm}"
-    )
+        return []
 
 
 def timeline(
@@ -338,11 +337,7 @@ def timeline(
     kernel = timed.kernel()
     kernel.check()
     stamps = kernel.stamps.cpu().numpy()
-    lines = [
-        f"{name:24} {begin:8.1f} to {end:8.1f} us, a task {mean:6.1f} us"
-        for name, begin, end, mean in phases(kernel.schedule, stamps)
-    ]
     us = (stamps.max() - stamps.min()) / 1e3
-    title = f"{us:.1f} us, {kernel.schedule.estimate_us:.1f} estimated; {_short(engine.tiles)}"
+    title = f"{us:.1f} us, {kernel.schedule.estimate_us:.1f} estimated"
     draw_timeline(kernel.schedule, stamps, picture, title=title)
-    return trace(kernel.schedule, stamps), lines
+    return trace(kernel.schedule, stamps), phase_lines(kernel.schedule, stamps)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.presets import preset
 from everframe.arch.spec import Spec
 from everframe.arch.torch_net import initial_value
-from everframe.arch.weights import weight_table
+from everframe.arch.weights import Weight, weight_table
 from everframe.core.errors import UserError
 
 Size = tuple[int, int]
@@ -52,6 +53,8 @@ STEPS = {f"B steps {n}": n for n in (2, 4)}
 """Denoising steps of a frame, where they are not 1."""
 SHAPES.update(GROWTH)
 """Random weights; `pocket` and `studio` are measured with their own at 256x256."""
+NOT_RANDOM = {"zeros": 0.3, "gates": 0.1, "identity": 0.1}
+"""Initial values that are not drawn when training begins, and what is added to them here."""
 SHIPPED = ("pocket", "studio")
 
 
@@ -67,12 +70,27 @@ def bundle_of(shape: str) -> tuple[Bundle, Size]:
         known = ", ".join((*SHIPPED, *SHAPES))
         raise UserError(f"unknown shape '{shape}'; choose from {known}")
     spec, size = SHAPES[shape]
+    return drawn_bundle(spec), size
+
+
+def drawn_bundle(spec: Spec) -> Bundle:
+    """Random weights, none of them zero."""
     draw = torch.Generator().manual_seed(0)
     weights = {
-        name: initial_value(weight, spec.width, draw).numpy()
+        name: _drawn(weight, spec.width, draw).numpy()
         for name, weight in weight_table(spec).items()
     }
-    return Bundle(spec=spec, weights=weights), size
+    return Bundle(spec=spec, weights=weights)
+
+
+def _drawn(weight: Weight, width: int, draw: torch.Generator) -> torch.Tensor:
+    """As training begins, but no weight is zero: the error of a frame shows an error anywhere."""
+    value = initial_value(weight, width, draw)
+    if weight.init in NOT_RANDOM:
+        fan = float(np.prod(weight.shape[1:])) if len(weight.shape) in (2, 4) else 1.0
+        scale = NOT_RANDOM[weight.init] * fan**-0.5
+        value = value + scale * torch.randn(weight.shape, generator=draw)
+    return value
 
 
 def steps_of(shape: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everframe.arch.model import PLAIN, Parts, Tables, embed, head, transformer_block
+from everframe.arch.model import PLAIN, Parts, Tables, head, transformer_block
 from everframe.arch.torch_net import Net, table_tensors
 from everframe.core.config import stable_hash
 from everframe.core.report import Report
@@ -68,26 +68,31 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
-    """What `compiled` replaces by faster versions of the same functions."""
+    """What `compiled` replaces by faster versions of the same functions; `own`: the parts of the
+    forward that makes own one-step outputs, without gradients.
+    """
 
     parts: Parts
+    own: Parts
     damage: Damage
     loss: Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
 
-EAGER = Fused(parts=PLAIN, damage=apply_damage, loss=clip_loss)
+EAGER = Fused(parts=PLAIN, own=PLAIN, damage=apply_damage, loss=clip_loss)
 
 
 def compiled() -> Fused:
-    """Forward, damage and loss, compiled; all blocks of a shape share one graph."""
+    """Blocks, head, damage and loss, compiled.
+
+    A graph takes about ten seconds to compile, once for each frame size, with and without
+    gradients; the blocks' alone serve every size of as many patches. So the embedding, which has
+    little to gain, and the head of forwards without gradients stay eager.
+    """
     torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-    parts = Parts(
-        embed=torch.compile(embed, dynamic=False),
-        transformer_block=torch.compile(transformer_block, dynamic=False),
-        head=torch.compile(head, dynamic=False),
-    )
+    own = replace(PLAIN, transformer_block=torch.compile(transformer_block, dynamic=False))
     return Fused(
-        parts=parts,
+        parts=replace(own, head=torch.compile(head, dynamic=False)),
+        own=own,
         damage=torch.compile(apply_damage, dynamic=False),
         loss=torch.compile(clip_loss, dynamic=False),
     )
@@ -225,8 +230,10 @@ class _Trainer:
         if frames > 1 and progress > c.own_start and rng.random() < c.own_share:
             noise = draw_noise(batch.target, c.noise, generator)
             tables = self._tables(size, s.net)
+            s.net.parts = fused.own
             with self.autocast:
                 inputs = with_own_history(s.net, inputs, noise, tables, c, generator)
+            s.net.parts = fused.parts
         return inputs
 
     def _tables(self, size: tuple[int, int], net: Net) -> Tables[Tensor]:

@@ -133,6 +133,13 @@ def test_state_kept_finds_what_is_forgotten(forget: float, kept: float) -> None:
         assert found == {}
 
 
+def test_parts_of_a_period_at_the_ends_make_no_slope() -> None:
+    at = np.arange(101, 2051)
+    wave = np.where(at % 200 < 100, 1.0, -1.0)  # the first and the last period are cut
+    low, middle, high = drift.slope(at, 30 + wave, 200, seed=0)
+    assert max(abs(low), abs(middle), abs(high)) < 1e-9
+
+
 def test_the_interval_of_a_slope_covers_noise_of_the_clip() -> None:
     at = np.arange(1, 2001)
     wave = np.sin(at * 2 * np.pi / 100)  # the same in every period

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from everframe.runtime.torch_engine import torch_engine
-from tests.exact import ExactEngine, in_float32
+from tests.exact import ExactEngine, in_float32, same_memory_errors
 from tests.nets import HEIGHT, UNEVEN, WIDTH, random_bundle, random_frame, random_tokens
 
 
@@ -27,3 +27,17 @@ def test_float32_agrees_with_float64() -> None:
         assert float((difference != 0).float().mean()) < 0.01
         history = history.anchored(output=right, camera=camera)
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_errors_of_the_engines_that_gpu_tests_compare() -> None:
+    """The same function, on the CPU: it can fail on a GPU for reasons of the GPU only."""
+    bundle, size = random_bundle(UNEVEN), (HEIGHT, WIDTH)
+    truth = ExactEngine(bundle, *size, torch.device("cpu"))
+    single, half = (
+        torch_engine(bundle, *size, precision, compiled=False)
+        for precision in ("float32", "bfloat16")
+    )
+    for steps in (1, 4):
+        errors = [same_memory_errors(each, truth, 5, steps) for each in (single, half)]
+        assert errors[0] < 0.01
+        assert errors[0] < errors[1] < 3

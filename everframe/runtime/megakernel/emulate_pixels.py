@@ -46,8 +46,8 @@ def _taps(machine: Machine, positions: Indices) -> list[tuple[Indices, Array]]:
 
 def _convolve(machine: Machine, task: Instruction, weight: Array) -> Array:
     """3x3 convolution of the region that a task reads first."""
-    near = task.reads[0].region
-    values = machine.read(task, near, 0)
+    near, stage = task.reads[0].region, task.reads[0].stage
+    values = machine.read(task, near, stage)
     positions = np.arange(*task.rows)
     result = np.zeros((len(positions), weight.shape[0]), np.float32)
     kernel = weight.reshape(weight.shape[0], weight.shape[1], 9)
@@ -64,7 +64,9 @@ def conv_in(machine: Machine, task: Instruction) -> Work:
     order = cell_channels(plan).reshape(-1, PIXELS)
     camera, anchor_output, anchor_camera = (task.reads[i].region for i in range(3))
     patches, local = (task.reads[i].region for i in (3, 4))
-    blocks = {r: machine.read(task, r, 0) for r in (camera, patches, anchor_output, anchor_camera)}
+    yield 1
+    pictures = (camera, patches, anchor_output, anchor_camera)
+    blocks = {r: machine.read(task, r, int(r == patches)) for r in pictures}
     weight = machine.fixed.convolutions[0].reshape(plan.detail_channels, -1, 9)
     positions = np.arange(*task.rows)
     u = np.zeros((len(positions), plan.detail_channels), np.float32)
@@ -84,7 +86,7 @@ def conv_in(machine: Machine, task: Instruction) -> Work:
 
 def _upsampled(machine: Machine, task: Instruction, source: Region, factor: int) -> Array:
     """Columns of the head, interpolated from patches to positions."""
-    values = machine.read(task, source, 0)
+    values = machine.read(task, source, 1)
     total = np.zeros((task.rows[1] - task.rows[0], values.shape[1]), np.float32)
     for row, col, share in neighbours(machine.plan, np.arange(*task.rows), factor):
         total += share[:, None] * values[row * machine.plan.cols + col - source.row0]
@@ -123,7 +125,6 @@ def conv_out(machine: Machine, task: Instruction) -> Work:
     """Colour maps of the camera + coarse estimate + detail; bytes, or the next noisy target."""
     yield 0
     plan, step = machine.plan, machine.steps[task.step]
-    detail = _convolve(machine, task, machine.fixed.convolutions[-1])
     tokens, camera = task.reads[1].region, task.reads[2].region
     token, cell = token_and_cell(plan, np.arange(*task.rows))
     columns = cell[:, None] * PIXELS + np.arange(PIXELS)
@@ -133,11 +134,13 @@ def conv_out(machine: Machine, task: Instruction) -> Work:
     pixels = ((pixels - BYTE_CENTRE) * BYTE_SCALE).reshape(-1, 3, 4)
     maps = _colour_maps(machine, task, tokens)
     mapped = np.einsum("nij,njs->nis", maps[:, :, :3], pixels) + maps[:, :, 3:]
+    noisy = None if task.fields["last"] else machine.read(task, task.reads[3].region, 0)
+    yield 1
+    detail = _convolve(machine, task, machine.fixed.convolutions[-1])
     clean = mapped.reshape(-1, PIXELS) + coarse + detail
-    if task.fields["last"]:
+    if noisy is None:
         machine.write(task, task.writes[0], np.rint((clean.clip(-1, 1) + 1) * np.float32(127.5)))
         return
-    noisy = machine.read(task, task.reads[3].region, 0)
     noisy = noisy * np.float32(step.keep) + clean * np.float32(step.move)
     for region in task.writes:
         machine.write(task, region, noisy)

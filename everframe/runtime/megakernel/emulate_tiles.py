@@ -5,7 +5,7 @@ Every function is a generator that yields a wait stage before it uses what that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from everframe.runtime.megakernel.plan import BlockPlan
 
 EMPTY = np.float32(-1e30)
 """Running maximum before the first key."""
+Keyed = tuple[Array, Array]
+"""Keys and values."""
 
 
 def begin(machine: Machine, instruction: Instruction) -> Work:
@@ -110,58 +112,57 @@ def qkv(machine: Machine, task: Instruction) -> Work:
     machine.write(task, task.writes[0], y.reshape(y.shape[0], -1))
 
 
-def _sources(
-    machine: Machine, task: Instruction, block: BlockPlan
-) -> list[Callable[[], tuple[Array, Array]]]:
-    """Keys and values of prompt, each age (none if not filled) and this frame."""
-    head, step = task.fields["head"], machine.steps[task.step].blocks[block.index]
-    own, k = machine.fixed.blocks[block.index], machine.plan.head_dim
+def _past(machine: Machine, task: Instruction, block: BlockPlan, age: int) -> Keyed:
+    """Keys and values of a past frame; none if it is not filled."""
+    head, own = task.fields["head"], machine.fixed.blocks[block.index]
+    slot = machine.launch.slots[block.slots[age]][:, head]
+    if age >= machine.launch.filled:
+        return slot[0, :0], slot[1, :0]
+    return slot[0] + own.age[age, head], slot[1]
 
-    def past(age: int) -> tuple[Array, Array]:
-        slot = machine.launch.slots[block.slots[age]][:, head]
-        if age >= machine.launch.filled:
-            return slot[0, :0], slot[1, :0]
-        return slot[0] + own.age[age, head], slot[1]
 
-    def current() -> tuple[Array, Array]:
-        memory = [r.region for r in task.reads if r.stage == 1]
-        assert all(r.col1 - r.col0 == k for r in memory)
-        keys, values = (machine.read(task, r, 1) for r in memory)
-        return keys, values
+def _key_tiles(machine: Machine, task: Instruction, block: BlockPlan) -> Iterator[Keyed | None]:
+    """Keys and values of the tiles of a task, in their order; None: this frame's come next."""
+    plan, size = machine.plan, machine.tiles.keys
+    full, left = key_tiles(plan.tokens, plan.prompt_tokens, block.history_frames, size)
+    past = full * block.history_frames
+    low, high = task.fields["first_tile"], task.fields["last_tile"]
+    frames = [_past(machine, task, block, age) for age in range(block.history_frames)]
+    for tile in range(low, min(high, past)):
+        yield _cut(frames[tile // full], tile % full, size)
+    if high <= past:
+        return
+    yield None
+    keys, values = (machine.read(task, r.region, 1) for r in task.reads if r.stage == 1)
+    for tile in range(max(low, past), min(high, past + full)):
+        yield _cut((keys, values), tile - past, size)
+    step = machine.steps[task.step].blocks[block.index]
+    head = task.fields["head"]
+    ends = [(k[full * size :], v[full * size :]) for k, v in (*frames, (keys, values))]
+    ends.append((step.prompt_k[head], step.prompt_v[head]))
+    together = np.concatenate([k for k, _ in ends]), np.concatenate([v for _, v in ends])
+    for tile in range(max(low - past - full, 0), min(high - past - full, left)):
+        yield _cut(together, tile, size)
 
-    ages = [lambda age=age: past(age) for age in range(block.history_frames)]
-    return [lambda: (step.prompt_k[head], step.prompt_v[head]), *ages, current]
+
+def _cut(source: Keyed, tile: int, size: int) -> Keyed:
+    keys, values = source
+    return keys[tile * size : (tile + 1) * size], values[tile * size : (tile + 1) * size]
 
 
 def attend(machine: Machine, task: Instruction) -> Work:
     """Softmax over some key tiles with a running maximum; the last part merges."""
     yield 0
     block = machine.plan.blocks[task.fields["block"]]
-    tiles, size = machine.tiles, machine.tiles.keys
     k = machine.plan.head_dim
     q = machine.read(task, task.reads[0].region, 0) * np.float32(k**-0.5)
     top = np.full(q.shape[0], EMPTY, np.float32)
     total, result = np.zeros(q.shape[0], np.float32), np.zeros(q.shape, np.float32)
-    at = 0
-    plan = machine.plan
-    counts = key_tiles(plan.tokens, plan.prompt_tokens, block.history_frames, tiles.keys)
-    for number, (count, source) in enumerate(
-        zip(counts, _sources(machine, task, block), strict=True)
-    ):
-        low, high = (
-            min(max(task.fields[name] - at, 0), count) for name in ("first_tile", "last_tile")
-        )
-        at += count
-        if low == high:
-            continue
-        if number == len(counts) - 1:
+    for tile in _key_tiles(machine, task, block):
+        if tile is None:
             yield 1
-        keys, values = source()
-        for tile in range(low, high):
-            kt, vt = keys[tile * size : (tile + 1) * size], values[tile * size : (tile + 1) * size]
-            if len(kt):
-                state = _softmax_step(q, kt, vt, (top, total, result))
-                top, total, result = state
+        elif len(tile[0]):
+            top, total, result = _softmax_step(q, *tile, (top, total, result))
     merging = task.op == Opcode.ATTEND and task.fields["parts"] > 1
     if merging:
         yield 2

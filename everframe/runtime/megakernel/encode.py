@@ -62,10 +62,12 @@ def _width_panels(layout: Layout) -> int:
 
 
 def _unpack(layout: Layout, instruction: Instruction) -> Words:
-    """segment, band, line of the patches, first channel in the detail input or -1."""
+    """segment, band, line of the patches; first channel in the detail input, or -1: the patches."""
     segment = instruction.fields["segment"]
     name = SEGMENTS[segment]
     channel = {"camera": 0, "anchor_output": 24, "anchor_camera": 36}.get(name, NONE)
+    if not instruction.fields["map"]:
+        channel = NONE
     per_band = layout.plan.cols if name != "noisy" else layout.plan.cells * layout.plan.map_cols
     return [segment, instruction.rows[0] // per_band, layout.work.at[f"patch.{name}"], channel]
 
@@ -168,18 +170,20 @@ def _qkv(layout: Layout, instruction: Instruction) -> Words:
 def _attend(layout: Layout, instruction: Instruction) -> Words:
     """line of q, of the result, of the prompt's keys, of this frame's, of a past slot's; heads,
     past frames, first and last key tile, 1 if this frame's keys are in the new slot, line of the
-    age offsets, of the parts (this head), part, parts.
+    age offsets, of the parts (this head), part, parts, line of the scratch for biases.
     """
     block, fields = _block(layout, instruction), instruction.fields
     panels = layout.head_dim // PANEL
     head, first = fields["head"], fields["head"] * panels * layout.rows
     age = layout.fixed.at.get(f"age.{block.index}", 0) + head * panels
     parts = layout.sums.at.get("attend.0", 0)
+    biases = fields["part"] * max(b.heads for b in layout.plan.blocks) + head
+    biases *= (layout.plan.window + 1) * layout.rows // PANEL
     line_of_head = head * layout.rows * (layout.head_dim + 2) // PANEL
     return [
         layout.work.at["q"] + first,
         layout.work.at["o"] + first,
-        layout.prompt.at[f"{instruction.step}.{block.index}"] + head * panels * layout.tiles.keys,
+        layout.prompt.at[f"{instruction.step}.{block.index}"] + head * panels * layout.prompt_rows,
         _memory_line(layout, instruction, block) + first,
         (layout.slot.at[block.new_slot] if block.new_slot else 0) + first,
         block.heads,
@@ -191,6 +195,7 @@ def _attend(layout: Layout, instruction: Instruction) -> Words:
         parts + line_of_head,
         fields["part"],
         fields["parts"],
+        layout.sums.at["biases"] + biases,
     ]
 
 

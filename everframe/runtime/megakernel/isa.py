@@ -15,12 +15,26 @@ from enum import IntEnum
 STAGES = ("start", "late", "merge")
 """When a wait is served: before anything; before the keys of this frame; before partial sums are
 added. What does not depend on a later stage overlaps with the waiting."""
-PEAK_FLOPS_PER_US = 790e6 / 132
-"""Measured matrix rate of one multiprocessor of an H100 (bfloat16)."""
-TASK_US = 1.2
-"""Fetch, first loads and signal of a task, from the barrier and flag measurements."""
-EFFICIENCY = 0.6
-"""Share of the matrix rate that a tile reaches, before measurement."""
+TASK_US = 1.6
+"""What every instruction takes beside its loads, products and stores. This and the numbers below
+fit the timelines of `pocket`, C and D on an H200 within about 20 %.
+"""
+SIGNAL_US = 0.8
+"""From the end of an instruction to the start of one that waits for it."""
+MERGE_US = 3.0
+"""From the last of the partial sums to the end of who adds them."""
+FLOPS_PER_US = 4.3e6
+"""Matrix rate of one multiprocessor in the middle of a product (bfloat16; 0.7 of the largest)."""
+LOAD_BYTES_PER_US = 65e3
+"""Operands that come to one multiprocessor from the L2 cache, when all load."""
+SIDE_BYTES_PER_US = 30e3
+"""The same for what the start and the end of an instruction read and write."""
+SCORES_PER_US = 35e3
+"""Exponentials and sums of attention."""
+KEY_TILE_US = 0.7
+"""The least that a tile of keys takes: two products and a softmax that wait for one another."""
+ATTENTION_US = 3.5
+"""What attention takes beside its tiles of keys."""
 
 
 class Opcode(IntEnum):
@@ -50,7 +64,8 @@ class Meaning:
 
 INSTRUCTIONS: dict[Opcode, Meaning] = {
     Opcode.UNPACK: Meaning(
-        fields=("segment",), computes="one row of patches of an input picture, as matrix rows"
+        fields=("segment", "map"),
+        computes="one row of patches of an input picture, as matrix rows or for the detail path",
     ),
     Opcode.PART: Meaning(
         fields=("weight", "block", "part", "parts"),
@@ -194,6 +209,18 @@ class TaskGraph:
     totals: tuple[int, ...]
 
 
-def matrix_cost(rows: int, cols: int, inner: int, rate: float = EFFICIENCY) -> float:
-    """Estimated microseconds of a matrix product on one multiprocessor."""
-    return TASK_US + 2 * rows * cols * inner / (PEAK_FLOPS_PER_US * rate)
+def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:
+    """Estimated microseconds of a matrix product on one multiprocessor; `side`: bytes that its
+    start and end read and write for each number of the result.
+    """
+    product = max(
+        2 * rows * cols * inner / FLOPS_PER_US, 2 * (rows + cols) * inner / LOAD_BYTES_PER_US
+    )
+    return TASK_US + product + rows * cols * side / SIDE_BYTES_PER_US
+
+
+def attention_cost(tile: tuple[int, int], count: float, head_dim: int) -> float:
+    """Estimated microseconds of `count` tiles of (queries, keys)."""
+    scores = tile[0] * tile[1]
+    each = max(KEY_TILE_US, 4 * scores * head_dim / FLOPS_PER_US + scores / SCORES_PER_US)
+    return ATTENTION_US + count * each

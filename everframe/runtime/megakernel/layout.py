@@ -1,7 +1,8 @@
 """Memory map of the kernel: where every buffer, matrix and table is.
 
 Matrices lie in panels of 64 columns, [panels][rows][64], so that a tile of any matrix is a run of
-128-byte lines (bfloat16). Offsets are counted in lines of 64 numbers.
+128-byte lines (bfloat16). Queries, keys and values lie by head, [heads][rows][head_dim]. Offsets
+are counted in lines of 64 numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from everframe.runtime.megakernel.isa import SEGMENTS
 from everframe.runtime.megakernel.lower_state import PIXELS, spans
 from everframe.runtime.megakernel.plan import BlockPlan, FramePlan
-from everframe.runtime.megakernel.tiles import AFFINE, PANEL, Tiles, ceil_to, conv_channels
+from everframe.runtime.megakernel.tiles import AFFINE, ALIGNED, PANEL, Tiles, ceil_to, conv_channels
 
 MAP_COLUMNS = 16
 """Columns of float maps of positions: 12 used."""
@@ -76,6 +77,11 @@ class Layout:
         return ceil_to(self.plan.head_dim, PANEL)
 
     @property
+    def prompt_rows(self) -> int:
+        """Tokens of the prompt, padded."""
+        return ceil_to(self.plan.prompt_tokens, ALIGNED)
+
+    @property
     def positions(self) -> int:
         """Positions of the detail path, padded."""
         return ceil_to(self.plan.map_rows * self.plan.map_cols, self.tiles.conv_rows)
@@ -132,6 +138,8 @@ class Layout:
             self.sums.take(f"sum.{part}", square)
         for part in range(self.tiles.attend_parts - 1):
             self.sums.take(f"attend.{part}", heads * self.rows * (self.head_dim + 2))
+        biases = self.tiles.attend_parts * heads * (self.plan.window + 1)
+        self.sums.take("biases", biases * self.rows)
         self.sums.take("local", self.rows * self.local_columns)
         self.sums.take("coarse", self.positions * MAP_COLUMNS)
         self.sums.take("z", self.positions * MAP_COLUMNS)
@@ -173,7 +181,7 @@ class Layout:
                     self.control.take(f"{name}.{key}", self.width)
                 self.control.take(f"qkv_shift.{key}", 3 * self.inner(block))
                 self.control.take(f"up_shift.{key}", 2 * self.ffn(block))
-                self.prompt.take(key, 2 * self.inner(block) * self.tiles.keys)
+                self.prompt.take(key, 2 * self.inner(block) * self.prompt_rows)
             self.control.take(f"head_scale.{step}", self.width)
             self.control.take(f"head_shift.{step}", self.head_rows)
             for row in range(2 * (1 + self.plan.detail_depth)):

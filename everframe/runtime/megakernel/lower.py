@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from everframe.runtime.megakernel.isa import SEGMENTS, TaskGraph
 from everframe.runtime.megakernel.lower_blocks import lower_block
-from everframe.runtime.megakernel.lower_pixels import lower_embed, lower_head, lower_unpack
+from everframe.runtime.megakernel.lower_pixels import SHOWN, lower_embed, lower_head, lower_unpack
 from everframe.runtime.megakernel.lower_state import PIXELS, Lowering, Phase, Span, spans
 from everframe.runtime.megakernel.plan import FramePlan
 from everframe.runtime.megakernel.tiles import AFFINE, Tiles
@@ -18,6 +18,7 @@ def buffers_of(plan: FramePlan, tiles: Tiles) -> dict[str, Span]:
     heads = max(block.heads for block in plan.blocks)
     squares = len(spans(d, tiles.model_cols))
     table = {f"patch.{name}": (n, plan.patch_channels) for name in SEGMENTS[:4]}
+    table |= {f"map.{SEGMENTS[i]}": (n, plan.patch_channels) for i in SHOWN}
     table |= {"patch.noisy": (positions, PIXELS), "z": (positions, PIXELS)}
     table |= {f"input.{name}": (n, plan.patch_channels) for name in SEGMENTS[:4]}
     table["input.noisy"] = (positions, PIXELS)
@@ -48,7 +49,7 @@ def lower(plan: FramePlan, tiles: Tiles, steps: int) -> TaskGraph:
         ready, parts = lower_embed(state, step, fresh, parts)
         for block in plan.blocks:
             ready = lower_block(state, step, block, ready)
-        fresh = lower_head(state, step, ready)
+        fresh = lower_head(state, step, ready, fresh.maps)
     return TaskGraph(
         instructions=tuple(state.instructions),
         buffers=buffers_of(plan, tiles),

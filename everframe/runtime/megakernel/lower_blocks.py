@@ -8,6 +8,7 @@ from everframe.runtime.megakernel.isa import (
     Read,
     Region,
     Wait,
+    attention_cost,
     matrix_cost,
 )
 from everframe.runtime.megakernel.lower_state import (
@@ -19,10 +20,12 @@ from everframe.runtime.megakernel.lower_state import (
     spans,
 )
 from everframe.runtime.megakernel.plan import BlockPlan
-from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.megakernel.tiles import PANEL
 
-ATTENTION_RATE = 0.4
-"""Share of the matrix rate that attention reaches, before measurement."""
+RESIDUAL_BYTES, PART_BYTES = 10, 4
+"""Per number of a tile: tokens read and written, next operand; a partial sum. See `matrix_cost`."""
+LIGHTER = 4
+"""Key tiles that take as long as gathering and merging: for D 11 us, a tile 2.4."""
 QUERY, KEY, VALUE = range(3)
 
 
@@ -91,10 +94,12 @@ def _qkv(
     return queries, keys
 
 
-def key_tiles(tokens: int, prompt: int, history: int, size: int) -> tuple[int, ...]:
-    """Tiles of the keys of each source: prompt, age 1, age 2 ..., this frame."""
-    of_frame = -(-tokens // size)
-    return (-(-prompt // size), *(of_frame for _ in range(history)), of_frame)
+def key_tiles(tokens: int, prompt: int, history: int, size: int) -> tuple[int, int]:
+    """(full tiles of the keys of each frame, tiles of what is left: the last keys of each frame and
+    those of the prompt). In this order: age 1, age 2 ..., this frame, what is left.
+    """
+    left = tokens % size * (history + 1) + prompt
+    return tokens // size, -(-left // size)
 
 
 def _attend(
@@ -104,18 +109,19 @@ def _attend(
     ready: tuple[Phase, Phase],
     memory: str,
 ) -> Phase:
-    blocks, tiles = state.row_blocks(), state.tiles
-    counts = key_tiles(
+    blocks, tiles, k = state.row_blocks(), state.tiles, state.plan.head_dim
+    full, left = key_tiles(
         state.plan.tokens, state.plan.prompt_tokens, block.history_frames, tiles.keys
     )
-    total = sum(counts)
+    past = full * block.history_frames
+    total = past + full + left
     parts = min(tiles.attend_parts, total)
     merged = state.phase(len(blocks) * block.heads)
     done = state.phase(len(blocks))
     fields = {"block": block.index, "parts": parts, "last": int(memory == block.new_slot)}
-    for part, (low, high) in enumerate(shares(total, parts)):
+    for part, (low, high) in enumerate(_key_shares(state, total, parts)):
         whole = {"part": part, "first_tile": low, "last_tile": high}
-        current = high > total - counts[-1]
+        current = high > past
         for m, rows in enumerate(blocks):
             for head in range(block.heads):
                 reads, writes, waits = _attention_access(
@@ -138,13 +144,19 @@ def _attend(
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
-                    cost=_attention_cost(tiles, high - low, state.plan.head_dim),
+                    cost=attention_cost((tiles.rows, tiles.keys), high - low, k),
                 )
     return done
 
 
-def _attention_cost(tiles: Tiles, count: int, head_dim: int) -> float:
-    return matrix_cost(tiles.rows, count * tiles.keys * 2, head_dim, ATTENTION_RATE)
+def _key_shares(state: Lowering, total: int, parts: int) -> list[Span]:
+    """Key tiles of each part. Where there are more tasks than multiprocessors the last, which also
+    gathers keys and merges, gets fewer; elsewhere its merge waits for the others anyway.
+    """
+    if parts == 1 or state.tiles.rows <= PANEL or total < 2 * parts * LIGHTER:
+        return shares(total, parts)
+    cuts = shares(total + LIGHTER, parts)
+    return [*cuts[:-1], (cuts[-1][0], total)]
 
 
 def _partial(state: Lowering, rows: Span, head: int, part: int) -> Region:
@@ -208,7 +220,12 @@ def _residual(
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
-                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], panels[1] - panels[0]),
+                    cost=matrix_cost(
+                        state.tiles.rows,
+                        cols[1] - cols[0],
+                        panels[1] - panels[0],
+                        RESIDUAL_BYTES if own else PART_BYTES,
+                    ),
                 )
     return done
 

@@ -12,7 +12,12 @@ from everframe.runtime.megakernel.isa import (
     Wait,
     matrix_cost,
 )
-from everframe.runtime.megakernel.lower_blocks import norm_reads, norm_writes
+from everframe.runtime.megakernel.lower_blocks import (
+    PART_BYTES,
+    RESIDUAL_BYTES,
+    norm_reads,
+    norm_writes,
+)
 from everframe.runtime.megakernel.lower_state import (
     PIXELS,
     Lowering,
@@ -21,24 +26,32 @@ from everframe.runtime.megakernel.lower_state import (
     region,
     spans,
 )
-from everframe.runtime.megakernel.tiles import AFFINE
+from everframe.runtime.megakernel.tiles import AFFINE, PANEL
 
-UNPACK_US = 2.0
-"""Estimated time to unpack a row of patches."""
+UNPACK_US = 3e-4
+"""Estimated time to unpack a number of a picture."""
+GAINS_US, COLOURS_US = 1.0, 2.0
+"""Estimated time of local gains and of colour maps for a tile of positions."""
+SHOWN = (0, 2, 3)
+"""Pictures that the detail path sees: camera, anchor output, anchor camera."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
     """Counters of the pictures that are ready to be embedded: by row of patches for the unpacked
-    ones; the noisy target of a later step by convolution tile.
+    ones; the noisy target of a later step by convolution tile. maps: by row of patches, what the
+    detail path sees.
     """
 
     unpacked: tuple[Phase, ...]
+    maps: Phase
     updated: Phase | None
 
 
 def lower_unpack(state: Lowering) -> Pictures:
-    """Bytes and noise to matrix rows; nothing to wait for."""
+    """Bytes and noise to matrix rows, which the first instructions wait for; bytes to the input of
+    the detail path, which is looked at last.
+    """
     phases: list[Phase] = []
     for number, name in enumerate(SEGMENTS):
         phase = state.phase(state.plan.rows)
@@ -52,16 +65,39 @@ def lower_unpack(state: Lowering) -> Pictures:
                 Opcode.UNPACK,
                 f"unpack.{name}",
                 (0, rows, channels),
-                fields={"segment": number},
+                fields={"segment": number, "map": 0},
                 access=(
                     [Read(region(f"input.{name}", rows, channels))],
                     [region(f"patch.{name}", rows, channels)],
                 ),
                 waits=[],
                 signal=phase.first + band,
-                cost=UNPACK_US,
+                cost=_unpack_cost(state),
             )
-    return Pictures(unpacked=tuple(phases), updated=None)
+    return Pictures(unpacked=tuple(phases), maps=_lower_maps(state), updated=None)
+
+
+def _lower_maps(state: Lowering) -> Phase:
+    phase = state.phase(state.plan.rows)
+    channels = (0, state.plan.patch_channels)
+    for number in SHOWN:
+        name = SEGMENTS[number]
+        for band in range(state.plan.rows):
+            rows = state.band_tokens((band, band + 1))
+            state.emit(
+                Opcode.UNPACK,
+                f"map.{name}",
+                (0, rows, channels),
+                fields={"segment": number, "map": 1},
+                access=(
+                    [Read(region(f"input.{name}", rows, channels))],
+                    [region(f"map.{name}", rows, channels)],
+                ),
+                waits=[],
+                signal=phase.first + band,
+                cost=_unpack_cost(state),
+            )
+    return phase
 
 
 def _embed_parts(state: Lowering, pictures: Pictures) -> Phase:
@@ -84,7 +120,7 @@ def _embed_parts(state: Lowering, pictures: Pictures) -> Phase:
                     ),
                     waits=[state.wait(pictures.unpacked[part], state.bands_of(rows))],
                     signal=done.first + m * len(columns) + n,
-                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], channels[1]),
+                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], channels[1], PART_BYTES),
                 )
     return done
 
@@ -119,7 +155,9 @@ def lower_embed(
                 ),
                 waits=[ready, Wait(2, parts.first + m * len(columns) + n, 1, 4)],
                 signal=done.first + m,
-                cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.patch_channels),
+                cost=matrix_cost(
+                    state.tiles.rows, cols[1] - cols[0], state.plan.patch_channels, RESIDUAL_BYTES
+                ),
             )
     return done, parts
 
@@ -130,13 +168,14 @@ def _tiles_of(state: Lowering, positions: Span) -> Span:
     return positions[0] // size, (positions[1] - 1) // size + 1
 
 
-def lower_head(state: Lowering, step: int, ready: Phase) -> Pictures:
+def lower_head(state: Lowering, step: int, ready: Phase, maps: Phase) -> Pictures:
     """Tokens to pixels: projections, the detail path, the update of the noisy target, bytes."""
     projected = _project(state, step, ready)
-    convolved = _first(state, step, projected)
+    convolved = _first(state, step, projected, maps)
     for layer in range(state.plan.detail_depth):
         convolved = _middle(state, step, layer, convolved)
-    return Pictures(unpacked=(), updated=_last(state, step, convolved))
+    updated = _last(state, step, projected, convolved)
+    return Pictures(unpacked=(), maps=maps, updated=updated)
 
 
 def _project(state: Lowering, step: int, ready: Phase) -> Phase:
@@ -153,26 +192,34 @@ def _project(state: Lowering, step: int, ready: Phase) -> Phase:
                 access=(norm_reads(state, rows), [region("head", rows, cols)]),
                 waits=[state.wait(ready, (m, m + 1))],
                 signal=done.first + m,
-                cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.width),
+                cost=matrix_cost(
+                    state.tiles.rows, cols[1] - cols[0], state.plan.width, RESIDUAL_BYTES
+                ),
             )
     return done
 
 
-def _conv_cost(state: Lowering, inputs: int) -> float:
-    return matrix_cost(state.tiles.conv_rows, state.plan.detail_channels, 9 * inputs, 0.2)
+def _conv_cost(state: Lowering, inputs: int, outputs: int | None = None) -> float:
+    columns = outputs or state.plan.detail_channels
+    return matrix_cost(state.tiles.conv_rows, columns, 9 * inputs)
+
+
+def _unpack_cost(state: Lowering) -> float:
+    return TASK_US + UNPACK_US * state.plan.cols * state.plan.patch_channels
 
 
 def _positions(state: Lowering) -> list[Span]:
     return spans(state.plan.map_rows * state.plan.map_cols, state.tiles.conv_rows)
 
 
-def _first(state: Lowering, step: int, ready: Phase) -> Phase:
+def _first(state: Lowering, step: int, ready: Phase, maps: Phase) -> Phase:
     tiles, plan = _positions(state), state.plan
     done = state.phase(len(tiles))
-    pictures = [f"patch.{SEGMENTS[i]}" for i in (0, 2, 3)]
+    pictures = [f"map.{SEGMENTS[i]}" for i in SHOWN]
     total = plan.patch_channels + AFFINE + 2 * plan.detail_channels
     for t, rows in enumerate(tiles):
-        tokens = state.band_tokens(state.near_bands(rows))
+        bands = state.near_bands(rows)
+        tokens = state.band_tokens(bands)
         state.emit(
             Opcode.CONV_IN,
             "conv_in",
@@ -181,14 +228,14 @@ def _first(state: Lowering, step: int, ready: Phase) -> Phase:
             access=(
                 [
                     *(Read(region(name, tokens, (0, plan.patch_channels))) for name in pictures),
-                    Read(region("head", tokens, (0, plan.patch_channels))),
-                    Read(region("head", tokens, (plan.patch_channels + AFFINE, total))),
+                    Read(region("head", tokens, (0, plan.patch_channels)), 1),
+                    Read(region("head", tokens, (plan.patch_channels + AFFINE, total)), 1),
                 ],
                 [region("detail.0", rows, (0, plan.detail_channels))],
             ),
-            waits=[state.wait(ready, state.blocks_of(tokens))],
+            waits=[state.wait(maps, bands), state.wait(ready, state.blocks_of(tokens), 1)],
             signal=done.first + t,
-            cost=_conv_cost(state, 4 * PIXELS),
+            cost=_conv_cost(state, PANEL) + GAINS_US,
         )
     return done
 
@@ -214,7 +261,8 @@ def _middle(state: Lowering, step: int, layer: int, ready: Phase) -> Phase:
     return done
 
 
-def _last(state: Lowering, step: int, ready: Phase) -> Phase:
+def _last(state: Lowering, step: int, projected: Phase, ready: Phase) -> Phase:
+    """Colours while the last convolutions are waited for."""
     tiles, plan = _positions(state), state.plan
     done = state.phase(len(tiles))
     last = step == state.steps - 1
@@ -223,10 +271,10 @@ def _last(state: Lowering, step: int, ready: Phase) -> Phase:
         near, bands = state.near_positions(rows), state.near_bands(rows)
         own = (rows[0] // (plan.cells * plan.map_cols), 0)
         own = (own[0], (rows[1] - 1) // (plan.cells * plan.map_cols) + 1)
-        camera = state.band_tokens(own)
+        camera, tokens = state.band_tokens(own), state.band_tokens(bands)
         reads = [
-            Read(region(f"detail.{plan.detail_depth % 2}", near, (0, plan.detail_channels))),
-            Read(region("head", state.band_tokens(bands), (0, plan.patch_channels + AFFINE))),
+            Read(region(f"detail.{plan.detail_depth % 2}", near, (0, plan.detail_channels)), 1),
+            Read(region("head", tokens, (0, plan.patch_channels + AFFINE))),
             Read(region("input.camera", camera, (0, plan.patch_channels))),
         ]
         writes = [region("frame", rows, (0, PIXELS))]
@@ -239,8 +287,11 @@ def _last(state: Lowering, step: int, ready: Phase) -> Phase:
             (step, rows, (0, PIXELS)),
             fields={"last": int(last)},
             access=(reads, writes),
-            waits=[state.wait(ready, _tiles_of(state, near))],
+            waits=[
+                state.wait(projected, state.blocks_of(tokens)),
+                state.wait(ready, _tiles_of(state, near), 1),
+            ],
             signal=done.first + t,
-            cost=_conv_cost(state, plan.detail_channels) + TASK_US,
+            cost=_conv_cost(state, plan.detail_channels, PIXELS) + COLOURS_US,
         )
     return done

@@ -157,30 +157,28 @@ def pack_control(layout: Layout, steps: Sequence[StepControl]) -> Array:
 
 
 def pack_prompt(layout: Layout, steps: Sequence[StepControl]) -> Array:
-    """Keys and values of the prompt as [2][heads][panels][keys of a tile][64]."""
+    """Keys and values of the prompt as [2][heads][rows][head_dim]."""
     out = _filled(layout.prompt)
     for number, step in enumerate(steps):
         for block, own in zip(layout.plan.blocks, step.blocks, strict=True):
             if block.heads:
-                both = pack_keys(layout, own.prompt_k, own.prompt_v, layout.tiles.keys)
+                both = pack_keys(layout, own.prompt_k, own.prompt_v, layout.prompt_rows)
                 _put(out, layout.prompt, f"{number}.{block.index}", both)
     return out
 
 
 def pack_keys(layout: Layout, keys: Array, values: Array, rows: int) -> Array:
-    """[H, N, K] each -> [2][heads][panels][rows][64]; keys in the order of `interleaved`."""
+    """[H, N, K] each -> [2][heads][rows][head_dim]; keys in the order of `interleaved`."""
     heads, count, k = keys.shape
     both = np.zeros((2, heads, rows, layout.head_dim), np.float32)
     both[0, :, :count, :k] = keys[:, :, interleaved(k)]
     both[1, :, :count, :k] = values
-    by_panel = both.reshape(2, heads, rows, -1, PANEL).transpose(0, 1, 3, 2, 4)
-    return np.ascontiguousarray(by_panel)
+    return both
 
 
 def unpack_keys(layout: Layout, packed: Array, heads: int) -> tuple[Array, Array]:
     """Inverse of `pack_keys` for the tokens of a frame."""
-    by_panel = packed.reshape(2, heads, layout.head_dim // PANEL, layout.rows, PANEL)
-    both = by_panel.transpose(0, 1, 3, 2, 4).reshape(2, heads, layout.rows, layout.head_dim)
+    both = packed.reshape(2, heads, layout.rows, layout.head_dim)
     both = both[:, :, : layout.plan.tokens, : layout.plan.head_dim]
     keys = np.empty_like(both[0])
     keys[:, :, interleaved(layout.plan.head_dim)] = both[0]

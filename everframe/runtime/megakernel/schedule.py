@@ -13,10 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from everframe.runtime.megakernel.isa import Instruction, TaskGraph
-
-SIGNAL_US = 0.8
-"""From the end of a task to the start of one that waits for it (one flag: 0.6, measured)."""
+from everframe.runtime.megakernel.isa import MERGE_US, SIGNAL_US, Instruction, TaskGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +99,9 @@ def _served(instruction: Instruction, stage: int, ready_at: Sequence[float]) -> 
 
 def _finish(instruction: Instruction, at: float, ready_at: Sequence[float]) -> float:
     """End of an instruction whose multiprocessor is free at `at`: late waits come half way through,
-    merges near the end.
+    merges at the end.
     """
     begin = max(at, _served(instruction, 0, ready_at))
     middle = max(begin + 0.5 * instruction.cost, _served(instruction, 1, ready_at))
-    merge = max(middle + 0.4 * instruction.cost, _served(instruction, 2, ready_at))
-    return merge + 0.1 * instruction.cost
+    end, parts = middle + 0.5 * instruction.cost, _served(instruction, 2, ready_at)
+    return max(end, parts) + MERGE_US if parts else end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from everframe.runtime.megakernel.isa import MERGE_US, SIGNAL_US, attention_cost
 from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
 
 ALIGNED = 16
@@ -32,8 +33,10 @@ class Tiles:
     rows: tokens of a tile; model_cols: columns of embedding, out and down; qkv_heads: heads of a
     QKV tile; up_cols: feed-forward channels of an UP tile (twice as many matrix columns);
     head_cols, keys, conv_rows likewise. attend_parts, out_parts, down_parts: into how many tasks
-    a tile is split so that the multiprocessors are filled. stages: depth of the load pipeline;
-    per_sm: CTAs that share a multiprocessor.
+    a tile is split so that the multiprocessors are filled. stages, key_stages, conv_stages: depth
+    of the load pipelines of matrix products, attention and convolutions; per_sm: CTAs that share a
+    multiprocessor; bulk: 1 if tiles are loaded by the copy engine (TMA); ahead: 1 if the weights of
+    a tile are asked into the L2 cache before its first wait.
     """
 
     rows: int = 64
@@ -47,8 +50,12 @@ class Tiles:
     out_parts: int = 1
     down_parts: int = 1
     stages: int = 3
+    key_stages: int = 3
+    conv_stages: int = 3
     warps: int = 4
     per_sm: int = 1
+    bulk: int = 0
+    ahead: int = 1
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.
@@ -64,10 +71,10 @@ class Tiles:
         """Bytes of the largest pipeline: operands of all stages, and staging of one result."""
         head = ceil_to(plan.head_dim, PANEL)
         widest = max(self.model_cols, self.qkv_heads * head, 2 * self.up_cols, self.head_cols)
-        matrix = self.stages * (self.rows + widest) * PANEL * 2 + self.rows * widest * 4
-        attention = 2 * self.rows * head + self.stages * 2 * self.keys * head * 2
+        matrix = max(self.stages * (self.rows + widest) * PANEL * 2, self.rows * widest * 4)
+        attention = 2 * self.rows * head + self.key_stages * 2 * self.keys * head * 2
         channels = conv_channels(plan.detail_channels)
-        convolution = self.stages * (self.conv_rows * PANEL + PANEL * channels) * 2
+        convolution = self.conv_stages * (self.conv_rows * PANEL + PANEL * channels) * 2
         return max(matrix, attention, convolution + self.conv_rows * channels * 4)
 
 
@@ -106,8 +113,6 @@ def refuse(plan: FramePlan) -> None:
 
 LARGE = 128 * 128 * 48
 """Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
-TILE_OVERHEAD = 1.0
-"""Fixed cost of a part of attention, in key tiles."""
 
 
 def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
@@ -118,7 +123,6 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """
     refuse(plan)
     heads = min(block.heads for block in plan.blocks if block.heads)
-    even = not any(block.heads % 2 for block in plan.blocks)
     large = plan.tokens * plan.width >= LARGE
     rows = 128 if large else 64
     blocks = -(-plan.tokens // rows)
@@ -129,24 +133,37 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     model_cols = min((128, 64) if large else (64,), key=residual_time)
     ffn = min((block.ffn for block in plan.blocks if block.ffn), default=PANEL)
     model_tiles = blocks * -(-plan.width // model_cols)
+    keys = 128 if large else PANEL
     return Tiles(
         rows=rows,
         model_cols=model_cols,
-        qkv_heads=2 if large and plan.head_dim <= 64 and even else 1,
-        up_cols=64 if large else 32,
+        qkv_heads=_qkv_heads(plan) if large else 1,
+        up_cols=128 if large else 32,  # 128 x 256 numbers: a smaller tile is bound by the L2 cache
         head_cols=64,  # wider ones spill: every number has an address of its own
-        keys=64,
-        attend_parts=_attend_parts(plan, blocks * heads, sms),
+        keys=keys,
+        attend_parts=_attend_parts(plan, blocks * heads, sms, (rows, keys)),
         down_parts=max(1, min(4, sms // model_tiles, ffn // (4 * PANEL))),
+        stages=4 if large else 3,
+        conv_stages=4 if large else 3,
         warps=8 if large else 4,
+        ahead=0 if large else 1,  # measured: D takes 8 % longer with it
     )
 
 
-def _attend_parts(plan: FramePlan, tasks: int, sms: int) -> int:
+def _qkv_heads(plan: FramePlan) -> int:
+    """Heads of a tile of up to 256 columns that cuts the heads of every block evenly."""
+    size = ceil_to(plan.head_dim, PANEL)
+    counts = [block.heads for block in plan.blocks if block.heads]
+    return next(n for n in (4, 2, 1) if n * size <= 256 and not any(c % n for c in counts))
+
+
+def _attend_parts(plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int]) -> int:
     """Into how many parts attention is cut so that its waves are short."""
-    keys = -(-plan.tokens // PANEL) * (1 + plan.window) + 1
+    size = ceil_to(plan.head_dim, PANEL)
+    keys = -(-(plan.tokens * (1 + plan.window) + plan.prompt_tokens) // tile[1])
 
     def time(parts: int) -> float:
-        return -(-tasks * parts // sms) * (keys / parts + TILE_OVERHEAD)
+        merge = SIGNAL_US + MERGE_US if parts > 1 else 0
+        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size) + merge
 
     return min(range(1, min(8, keys) + 1), key=time)

@@ -209,27 +209,35 @@ def _array(value: Tensor) -> NDArray[np.float32]:
     return value.float().cpu().numpy()
 
 
-def disagreement(engine: TorchEngine, exact: TorchEngine) -> float:
-    """Mean difference of a first and a second frame from those of another engine, in levels of 255;
-    the worse of the two. The prompt is random, the camera synthetic.
-    """
-    rng = np.random.default_rng(0)
+def random_code(engine: TorchEngine) -> Array:
+    """Of a prompt of random states."""
+    states = np.random.default_rng(0).standard_normal((TEXT_TOKENS, TEXT_WIDTH), np.float32)
+    return engine.encode_prompt(states, np.ones(TEXT_TOKENS, np.bool_))
+
+
+def first_frames(engine: TorchEngine, code: Array) -> list[Array]:
+    """A first and a second frame of a synthetic camera, float32."""
     size = (engine.height, engine.width)
-    noise = rng.standard_normal((3, *size), np.float32)
-    states = rng.standard_normal((TEXT_TOKENS, TEXT_WIDTH), np.float32)
-    code = exact.encode_prompt(states, np.ones(TEXT_TOKENS, np.bool_))
-    made: list[list[Array]] = []
-    for each in (engine, exact):
-        prepared = each.prepare(code, 1)
-        history, frames = each.empty_history(), list[Array]()
-        for number in range(2):
-            camera = each.to_engine(moving_frame(number, *size))
-            frame, history = each.step(history, camera, each.to_engine(noise), prepared)
-            history = history.anchored(output=frame, camera=camera)
-            frames.append(each.to_numpy(frame).astype(np.float32))
-        made.append(frames)
-    pairs = zip(made[0], made[1], strict=True)
-    return max(float(np.abs(a - b).mean()) for a, b in pairs)
+    noise = engine.to_engine(np.random.default_rng(1).standard_normal((3, *size), np.float32))
+    prepared, history = engine.prepare(code, 1), engine.empty_history()
+    frames: list[Array] = []
+    for number in range(2):
+        camera = engine.to_engine(moving_frame(number, *size))
+        frame, history = engine.step(history, camera, noise, prepared)
+        history = history.anchored(output=frame, camera=camera)
+        frames.append(engine.to_numpy(frame).astype(np.float32))
+    return frames
+
+
+def apart(frames: Sequence[Array], others: Sequence[Array]) -> float:
+    """Mean difference of frames in levels of 255; the worst of them."""
+    return max(float(np.abs(a - b).mean()) for a, b in zip(frames, others, strict=True))
+
+
+def disagreement(engine: TorchEngine, exact: TorchEngine) -> float:
+    """How far the first frames of an engine are from those of another, see `apart`."""
+    code = random_code(exact)
+    return apart(first_frames(engine, code), first_frames(exact, code))
 
 
 def trusted(error: float, usual: float) -> bool:

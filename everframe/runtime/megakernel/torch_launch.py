@@ -25,12 +25,17 @@ from everframe.runtime.megakernel.pack import (
 )
 from everframe.runtime.megakernel.schedule import Schedule
 from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
+from everframe.runtime.megakernel.triton_bulk import key_descriptor, matrix_descriptors
 from everframe.runtime.megakernel.triton_kernel import BUILD_ERRORS, frame_kernel
 
 POLL_LIMIT = 2_000_000
 """Polls of a wait before it gives up: about two seconds on an H100 (one poll 0.7 to 1 us)."""
 SAFE_EXPONENT = 60.0
 """Scores below this (base 2) need no running maximum: float32 and bfloat16 hold 2^60 * keys."""
+MATRICES = 5
+"""Descriptors of matrices among the arguments."""
+NOT_STUCK = (1 << 31) - 1
+"""Larger than the number of any instruction."""
 LAST_EPOCH = 1 << 20
 """Launches after which the counters start again from zero; targets stay below 2^31 / this."""
 _KERNEL: Any = frame_kernel
@@ -61,13 +66,13 @@ def constants_of(
     maximum.
     """
 
-    def put(array: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(array).to(device)
+    def put(array: NDArray[np.float32], kind: torch.dtype = dtype) -> Tensor:
+        return torch.from_numpy(array).to(kind).to(device)
 
     return Constants(
-        weights=put(pack_weights(layout, fixed)).to(dtype),
-        convolutions=put(pack_convolutions(layout, fixed)).to(dtype),
-        fixed=put(pack_fixed(layout, fixed)),
+        weights=put(pack_weights(layout, fixed)),
+        convolutions=put(pack_convolutions(layout, fixed)),
+        fixed=put(pack_fixed(layout, fixed), torch.float32),
         bounded=max(score_bound(layout.plan, fixed)) < SAFE_EXPONENT,
     )
 
@@ -116,23 +121,32 @@ class Kernel:
         table, starts = encode(schedule, layout)
         self.table, self.starts = self._put(table), self._put(starts)
         self.counters = self._put(np.zeros(len(schedule.graph.totals) + PANEL, np.int32))
-        self.error = self._put(np.zeros(1, np.int32))
+        self.error = self._put(np.full(1, NOT_STUCK, np.int32))
         stamps = len(schedule.graph.instructions) * 2 if timed else 1
         self.stamps = self._put(np.zeros(stamps, np.int64))
         self.work = torch.zeros(layout.work.lines * PANEL, dtype=self.dtype, device=self.device)
         self.sums = torch.zeros(layout.sums.lines * PANEL, device=self.device)
         self.epoch = 0
         self.options = compiled_for(layout, bounded=constants.bounded)
-        self.options |= {"AHEAD": int(not interpreted), "TIMED": int(timed), "LIMIT": poll_limit}
-        self.options |= {"DELAYED": int(delayed)}
+        self.options |= {"TIMED": int(timed), "DELAYED": int(delayed), "LIMIT": poll_limit}
+        if interpreted:
+            self.options |= {"AHEAD": 0, "TMA": 2 * layout.tiles.bulk}
         self._compiled: Any = None
+        self._matrices = self._descriptors()
+
+    def _descriptors(self) -> tuple[Any, ...]:
+        if not self.layout.tiles.bulk:
+            return (None,) * MATRICES
+        return matrix_descriptors(self.layout, self.work, self.constants.weights)
 
     def beside(self) -> Kernel:
         """The same kernel with counters and scratch of its own, to run at the same time."""
         other = copy.copy(self)
-        for name in ("counters", "error", "stamps", "work", "sums"):
+        for name in ("counters", "stamps", "work", "sums"):
             vars(other)[name] = torch.zeros_like(vars(self)[name])
+        other.error = torch.full_like(self.error, NOT_STUCK)
         other.epoch = 0
+        other._matrices = other._descriptors()
         return other
 
     def _put(self, array: NDArray[Any]) -> Tensor:
@@ -165,14 +179,20 @@ class Kernel:
         self.epoch += 1
         c, p = self.constants, pictures
         frames = (p.camera, p.previous, p.anchor_output, p.anchor_camera)
+        keys, origin = None, 0
+        if self.layout.tiles.bulk:
+            unit = self.layout.head_dim * new.element_size()
+            past = [_aligned(slot, self.dtype, unit) for slot in past]
+            keys, origin = key_descriptor(self.layout, new, (self.work, *past))
         self._launch(
             *(self.table, self.starts, self.counters, self.error, self.stamps),
-            *(self.epoch, filled, int(p.has_previous), int(p.has_anchor)),
+            *(self.epoch, filled, int(p.has_previous), int(p.has_anchor), origin),
             *(self.work, self.sums, c.weights, c.convolutions, c.fixed),
             *(tables.control, tables.prompt),
             *(_aligned(frame, torch.uint8) for frame in frames),
             _aligned(p.noise, torch.float32),
             *(out, new, *(_aligned(slot, self.dtype) for slot in past)),
+            *(*self._matrices, keys),
         )
         return out, new
 
@@ -205,6 +225,7 @@ class Kernel:
         wait that cannot end runs out of time in the kernel.
         """
         rng = np.random.default_rng(self.epoch)
+        before = int(self.error.item())
         at, ends = self.starts[:-1].tolist(), self.starts[1:].tolist()
         while unfinished := [cta for cta, row in enumerate(at) if row < ends[cta]]:
             ready = [cta for cta in unfinished if self._ready(at[cta])]
@@ -212,7 +233,7 @@ class Kernel:
             starts = torch.tensor([at[cta], at[cta] + 1], dtype=torch.int32)
             _KERNEL[(1, 1, 1)](arguments[0], starts, *arguments[2:], **self.options)
             at[cta] += 1
-            if int(self.error.item()):
+            if int(self.error.item()) != before:
                 return
 
     def _ready(self, row: int) -> bool:
@@ -235,11 +256,11 @@ class Kernel:
             KernelStuckError: a wait ran out of time; the counters are reset.
         """
         code = int(self.error.item())
-        if code:
-            self.error.zero_()
+        if code != NOT_STUCK:
+            self.error.fill_(NOT_STUCK)
             self.counters.zero_()
             self.epoch = 0
-            task, stage = divmod(code - 1, 4)
+            task, stage = divmod(code, 4)
             name = self.schedule.graph.instructions[task].name
             raise KernelStuckError(f"the mega kernel waited too long in {name}, wait stage {stage}")
 
@@ -248,10 +269,14 @@ class Kernel:
         plan, at = self.layout.plan, self.layout.work.at
         self.sums.fill_(float("nan"))
         rows = self.layout.rows
-        for name, columns in (("scaled", plan.width), ("q", PANEL), ("o", PANEL), ("h", PANEL)):
-            panels = columns // PANEL
-            view = self.work[at[name] * PANEL :][: panels * rows * PANEL]
-            view.view(panels, rows, PANEL)[:, : plan.tokens] = float("nan")
+        for name, size in (
+            ("scaled", PANEL),
+            ("q", self.layout.head_dim),
+            ("o", PANEL),
+            ("h", PANEL),
+        ):
+            view = self.work[at[name] * PANEL :][: rows * size]
+            view.view(rows, size)[: plan.tokens] = float("nan")
 
 
 def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
@@ -300,16 +325,24 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "BS": tiles.keys,
         "BC": tiles.conv_rows,
         "STAGES": tiles.stages,
+        "CONV_STAGES": tiles.conv_stages,
+        "KEY_STAGES": tiles.key_stages,
+        "WINDOW": plan.window,
+        "PROMPT_ROWS": layout.prompt_rows,
         "BOUNDED": int(bounded),
+        "SPLIT": int(max(tiles.out_parts, tiles.down_parts) > 1),
+        "MOST": tiles.attend_parts,
+        "AHEAD": tiles.ahead,
+        "TMA": tiles.bulk,
     }
 
 
-def _aligned(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def _aligned(tensor: Tensor, dtype: torch.dtype, unit: int = 16) -> Tensor:
     """What the compiled kernel relies on and no later launch looks at again: type, contiguous, and
-    an address that 16 divides.
+    an address that 16 divides, or with bulk copies the size of a key.
     """
     tensor = tensor.to(dtype).contiguous()
-    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
+    return tensor if tensor.data_ptr() % unit == 0 else tensor.clone()
 
 
 def multiprocessors(device: torch.device) -> int:

@@ -17,10 +17,12 @@ from everframe.runtime.megakernel.triton_memory import (
     PART,
     QKV,
     RESIDUAL,
+    SIGNAL,
     UNPACK,
     UP,
     WORDS,
-    loiter,
+    begin,
+    order_copies,
     signal,
     stamp,
 )
@@ -36,8 +38,8 @@ COMPILER: str = triton.__version__
 
 @triton.jit
 def matrix_tile(
-    op, d, work, new_slot, sums, weights, fixed, control, counters, error, epoch,
-    has_previous, has_anchor,
+    op, d, work, new_slot, sums, weights, a_tiles, w_model, w_qkv, w_up, w_head,
+    fixed, control, counters, error, epoch, has_previous, has_anchor,
     N: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
     COLS: tl.constexpr, CELLS: tl.constexpr, C: tl.constexpr,
     PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr,
@@ -47,41 +49,43 @@ def matrix_tile(
     BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
     COS: tl.constexpr, SIN: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
-    STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    SPLIT: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
+    TMA: tl.constexpr,
 ):  # fmt: skip
     """The instructions that are matrix products of tokens."""
     ok = 1
     if op == PART:
         ok = part(
-            work, sums, weights, counters, error, d, epoch,
-            ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
+            work, sums, weights, a_tiles, w_model, counters, error, d, epoch,
+            ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD, TMA,
         )  # fmt: skip
     elif op == EMBED:
         ok = embed(
-            work, sums, weights, fixed, control, counters, error, d, epoch, has_previous,
-            has_anchor, BASE, PREVIOUS, ANCHOR, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN,
-            STAGES, LIMIT, AHEAD,
+            work, sums, weights, a_tiles, w_model, fixed, control, counters, error, d, epoch,
+            has_previous, has_anchor, BASE, PREVIOUS, ANCHOR, SCALED, X, SQUARES, ROWS, WIDTH,
+            BM, BN, STAGES, LIMIT, AHEAD, TMA,
         )  # fmt: skip
     elif op == QKV:
         ok = qkv(
-            work, new_slot, sums, weights, fixed, control, counters, error, d, epoch,
-            COS, SIN, SCALED, SQUARES, TILES, N, D, K, KP, ROWS, BM, BQ, STAGES, LIMIT, AHEAD,
+            work, new_slot, sums, weights, a_tiles, w_qkv, fixed, control, counters, error, d,
+            epoch, COS, SIN, SCALED, SQUARES, TILES, N, D, K, KP, ROWS, BM, BQ, STAGES, LIMIT,
+            AHEAD, TMA,
         )  # fmt: skip
     elif op == RESIDUAL:
         ok = residual(
-            work, sums, weights, control, counters, error, d, epoch,
-            SCALED, X, SQUARES, ROWS, WIDTH, BM, BN, STAGES, LIMIT, AHEAD,
+            work, sums, weights, a_tiles, w_model, control, counters, error, d, epoch,
+            SCALED, X, SQUARES, ROWS, WIDTH, BM, BN, SPLIT, STAGES, LIMIT, AHEAD, TMA,
         )  # fmt: skip
     elif op == UP:
         ok = up(
-            work, sums, weights, control, counters, error, d, epoch,
-            H, SCALED, SQUARES, TILES, D, ROWS, BM, BU, STAGES, LIMIT, AHEAD,
+            work, sums, weights, a_tiles, w_up, control, counters, error, d, epoch,
+            H, SCALED, SQUARES, TILES, D, ROWS, BM, BU, STAGES, LIMIT, AHEAD, TMA,
         )  # fmt: skip
     else:
         ok = head(
-            work, sums, weights, control, counters, error, d, epoch,
+            work, sums, weights, a_tiles, w_head, control, counters, error, d, epoch,
             INPUT, LOCAL, COARSE, SCALED, SQUARES, TILES, N, D, COLS, CELLS, PATCH_CHANNELS,
-            LOCAL_COLUMNS, 48 + 2 * C, ROWS, BM, BH, STAGES, LIMIT, AHEAD,
+            LOCAL_COLUMNS, 48 + 2 * C, ROWS, BM, BH, STAGES, LIMIT, AHEAD, TMA,
         )  # fmt: skip
     return ok
 
@@ -116,12 +120,13 @@ def map_tile(
     return ok
 
 
-@triton.jit(do_not_specialize=["epoch", "filled", "has_previous", "has_anchor"])
+@triton.jit(do_not_specialize=["epoch", "filled", "has_previous", "has_anchor", "origin"])
 def frame_kernel(
     table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
-    work, sums, weights, convolutions, fixed, control, prompt,
+    origin: tl.int64, work, sums, weights, convolutions, fixed, control, prompt,
     camera, previous, anchor_output, anchor_camera, noise, out,
     new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+    a_tiles, w_model, w_qkv, w_up, w_head, key_tiles,
     N: tl.constexpr, P: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
     HEADS: tl.constexpr, COLS: tl.constexpr, PATCH: tl.constexpr, CELLS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
@@ -132,47 +137,47 @@ def frame_kernel(
     PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr, COS: tl.constexpr, SIN: tl.constexpr,
     AFFINE_BIAS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr,
     BU: tl.constexpr, BH: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr,
-    BOUNDED: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr,
-    DELAYED: tl.constexpr,
+    CONV_STAGES: tl.constexpr, KEY_STAGES: tl.constexpr, BOUNDED: tl.constexpr, LIMIT: tl.constexpr,
+    AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr, SPLIT: tl.constexpr,
+    MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr, WINDOW: tl.constexpr, TMA: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
     at = tl.load(starts + tl.program_id(0))
     end = tl.load(starts + tl.program_id(0) + 1)
     while at < end:
         d = table + at.to(tl.int64) * WORDS
-        op = tl.load(d)
+        op, counter = tl.load(d), tl.load(d + SIGNAL)
         ok = 1
-        if DELAYED:
-            loiter(d, epoch)
-        stamp(stamps, d, 0, TIMED)
+        begin(stamps, d, epoch, TIMED, DELAYED)
         if op == UNPACK:
             unpack(
-                work, camera, previous, anchor_output, anchor_camera, noise, d,
-                has_previous, has_anchor, INPUT, COLS, PATCH, 2 * MAP_ROWS, ROWS,
+                work, camera, previous, anchor_output, anchor_camera, noise, d, has_previous,
+                has_anchor, INPUT, COLS, PATCH, 2 * MAP_ROWS, ROWS,
             )  # fmt: skip
         elif (op == ATTEND_PART) | (op == ATTEND):
             ok = attend(
-                work, sums, fixed, prompt, new_slot,
-                slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
-                counters, error, d, epoch, filled,
-                N, P, K, KP, HEADS, ROWS, BM, BS, BOUNDED, STAGES, LIMIT,
+                work, sums, fixed, prompt, new_slot, slot1, slot2, slot3, slot4, slot5, slot6,
+                slot7, slot8, key_tiles, origin, counters, error, d, epoch, filled, N, P, K, KP,
+                HEADS, ROWS, PROMPT_ROWS, WINDOW, BM, BS, BOUNDED, MOST, KEY_STAGES, LIMIT, TMA,
             )  # fmt: skip
         elif op <= HEAD:
             ok = matrix_tile(
-                op, d, work, new_slot, sums, weights, fixed, control, counters, error, epoch,
-                has_previous, has_anchor, N, D, K, KP, COLS, CELLS, C, PATCH_CHANNELS,
-                LOCAL_COLUMNS, ROWS, WIDTH, TILES, SCALED, H, INPUT, X, SQUARES, LOCAL, COARSE,
-                BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, STAGES, LIMIT, AHEAD,
+                op, d, work, new_slot, sums, weights, a_tiles, w_model, w_qkv, w_up, w_head, fixed,
+                control, counters, error, epoch, has_previous, has_anchor, N, D, K, KP, COLS, CELLS,
+                C, PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, SCALED, H, INPUT, X, SQUARES,
+                LOCAL, COARSE, BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, SPLIT, STAGES,
+                LIMIT, AHEAD, TMA,
             )  # fmt: skip
         else:
             ok = map_tile(
                 op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
-                error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
-                MAP_ROWS, MAP_COLS, CELLS, C, CP, ROWS, BC, STAGES, LIMIT,
+                error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS,
+                MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED)
+        order_copies(TMA)
         at += 1
         if ok == 1:
-            signal(counters, d)
+            signal(counters, counter)
         else:
             at = end

@@ -5,7 +5,15 @@
 import triton
 import triton.language as tl
 
-from everframe.runtime.megakernel.triton_memory import ARGUMENTS, PANEL, first_row, served, start_of
+from everframe.runtime.megakernel.triton_memory import (
+    PANEL,
+    first_row,
+    served,
+    silu,
+    start_of,
+    wait_of,
+    word,
+)
 
 CHUNK = tl.constexpr(2048)
 ROUND = tl.constexpr(12582912.0)
@@ -21,50 +29,69 @@ def patch_place(y, x, colour, COLS: tl.constexpr, PATCH: tl.constexpr, ROWS: tl.
 
 
 @triton.jit
+def picture_of(
+    segment, camera, previous, anchor_output, anchor_camera, has_previous, has_anchor
+):  # fmt: skip
+    """Bytes of a picture, and 1.0 if it is there."""
+    source = camera
+    flag = 1.0
+    if segment == 1:
+        source = previous
+        flag = has_previous * 1.0
+    elif segment == 2:
+        source = anchor_output
+        flag = has_anchor * 1.0
+    elif segment == 3:
+        source = anchor_camera
+        flag = has_anchor * 1.0
+    return source, flag
+
+
+@triton.jit
 def unpack(
     work, camera, previous, anchor_output, anchor_camera, noise, d, has_previous, has_anchor,
     INPUT: tl.constexpr, COLS: tl.constexpr, PATCH: tl.constexpr,
     HEIGHT: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
-    """UNPACK: a row of patches of one picture; bytes are centred, their scale is in the weights."""
+    """UNPACK: a row of patches of one picture; bytes are centred, their scale is in the weights.
+    Numbers are taken in the order in which they are stored, 8 or 16 bytes at a time.
+    """
     WIDTH: tl.constexpr = COLS * PATCH
-    segment, band, channel = (
-        tl.load(d + ARGUMENTS),
-        tl.load(d + ARGUMENTS + 1),
-        tl.load(d + ARGUMENTS + 3),
-    )
-    target = work + start_of(tl.load(d + ARGUMENTS + 2))
+    segment, band, channel = word(d, 0), word(d, 1), word(d, 3)
+    target = work + start_of(word(d, 2))
     kind = work.dtype.element_ty
-    for chunk in range(0, (PATCH * WIDTH * 3 + CHUNK - 1) // CHUNK):
-        e = chunk * CHUNK + tl.arange(0, CHUNK)
-        real = e < PATCH * WIDTH * 3
-        if segment == 4:
-            colour = e // (PATCH * WIDTH)
-            y = band * PATCH + (e // WIDTH) % PATCH
-            x = e % WIDTH
-            noisy = tl.load(noise + (colour * HEIGHT + y) * WIDTH + x, mask=real, other=0.0)
-            tl.store(target + patch_place(y, x, colour, COLS, PATCH, ROWS), noisy.to(kind), real)
-        else:
-            source = camera
-            flag = 1.0
-            if segment == 1:
-                source = previous
-                flag = has_previous * 1.0
-            elif segment == 2:
-                source = anchor_output
-                flag = has_anchor * 1.0
-            elif segment == 3:
-                source = anchor_camera
-                flag = has_anchor * 1.0
-            colour = e % 3
-            y = band * PATCH + e // (WIDTH * 3)
-            x = (e // 3) % WIDTH
-            byte = tl.load(source + band * (PATCH * WIDTH * 3) + e, mask=real, other=0)
-            value = ((byte.to(tl.float32) - 127.5) * flag).to(kind)
-            tl.store(target + patch_place(y, x, colour, COLS, PATCH, ROWS), value, real)
-            place = (y // 2) * (WIDTH // 2) + x // 2
-            number = channel + colour * 4 + (y % 2) * 2 + x % 2
-            tl.store(work + INPUT * PANEL + place * PANEL + number, value, real & (channel >= 0))
+    source, flag = picture_of(
+        segment, camera, previous, anchor_output, anchor_camera, has_previous, has_anchor
+    )
+    if channel >= 0:
+        channel = tl.multiple_of(channel, 4)
+        for chunk in range(0, (PATCH * WIDTH * 4 + CHUNK - 1) // CHUNK):
+            e = chunk * CHUNK + tl.arange(0, CHUNK)
+            place = e // 16 + band * (PATCH * WIDTH // 4)
+            colour = (e // 4) % 4
+            real = (e < PATCH * WIDTH * 4) & (colour < 3)
+            y = 2 * (place // (WIDTH // 2)) + (e // 2) % 2
+            x = 2 * (place % (WIDTH // 2)) + e % 2
+            byte = tl.load(source + (y * WIDTH + x) * 3 + colour, mask=real, other=0)
+            value = (byte.to(tl.float32) - 127.5) * flag
+            at = place * PANEL + channel + e % 16
+            tl.store(work + INPUT * PANEL + at, value.to(kind), mask=real)
+    else:
+        for chunk in range(0, (PATCH * WIDTH * 3 + CHUNK - 1) // CHUNK):
+            e = chunk * CHUNK + tl.arange(0, CHUNK)
+            real = e < PATCH * WIDTH * 3
+            token = (e // PANEL) % COLS
+            number = (e // (PANEL * COLS)) * PANEL + e % PANEL
+            colour = number // (PATCH * PATCH)
+            y = band * PATCH + (number // PATCH) % PATCH
+            x = token * PATCH + number % PATCH
+            if segment == 4:
+                value = tl.load(noise + (colour * HEIGHT + y) * WIDTH + x, mask=real, other=0.0)
+            else:
+                byte = tl.load(source + (y * WIDTH + x) * 3 + colour, mask=real, other=0)
+                value = (byte.to(tl.float32) - 127.5) * flag
+            at = (e // (PANEL * COLS)) * (ROWS * PANEL) + (band * COLS + token) * PANEL + e % PANEL
+            tl.store(target + at, value.to(kind), mask=real)
 
 
 @triton.jit
@@ -133,23 +160,24 @@ def conv_in(
     LIMIT: tl.constexpr,
 ):  # fmt: skip
     """CONV_IN."""
-    m0 = first_row(d)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    kernel = convolutions + start_of(tl.load(d + ARGUMENTS))
-    u = convolve(work + INPUT * PANEL, kernel, m0, MAP_ROWS, MAP_COLS, BM, 64, CP, STAGES)
+    m0, start, late = first_row(d), wait_of(d, epoch, 0), wait_of(d, epoch, 1)
+    kernel, target = convolutions + start_of(word(d, 0)), work + start_of(word(d, 1))
     channels = tl.arange(0, CP)
+    gains = 1.0 + tl.load(control + start_of(word(d, 2)) + channels)
+    shifts = tl.load(control + start_of(word(d, 3)) + channels)
     table = sums + LOCAL * PANEL
     own = 48 + channels
     if C < CP:
         own = 48 + tl.minimum(channels, C - 1)
+    ok = served(counters, error, d, start, 0, LIMIT)
+    ok = ok * served(counters, error, d, late, 1, LIMIT)
+    u = convolve(work + INPUT * PANEL, kernel, m0, MAP_ROWS, MAP_COLS, BM, 64, CP, STAGES)
     gain = local_gains(table, own, m0, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
     shift = local_gains(table, own + C, m0, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
-    gain += 1.0 + tl.load(control + start_of(tl.load(d + ARGUMENTS + 2)) + channels)[None, :]
-    shift += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + channels)[None, :]
-    u = u * gain + shift
-    u = tl.where((channels < C)[None, :], u / (1.0 + tl.exp(-u)), 0.0)
+    u = u * (gain + gains[None, :]) + (shift + shifts[None, :])
+    u = tl.where((channels < C)[None, :], silu(u), 0.0)
     at = (m0 + tl.arange(0, BM))[:, None] * CP + channels[None, :]
-    tl.store(work + start_of(tl.load(d + ARGUMENTS + 1)) + at, u.to(work.dtype.element_ty))
+    tl.store(target + at, u.to(work.dtype.element_ty))
     return ok
 
 
@@ -160,29 +188,37 @@ def conv(
     BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
     """CONV."""
-    m0 = first_row(d)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    source = work + start_of(tl.load(d + ARGUMENTS + 4))
-    kernel = convolutions + start_of(tl.load(d + ARGUMENTS))
-    u = convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, CP, STAGES)
+    m0, start = first_row(d), wait_of(d, epoch, 0)
+    kernel, target = convolutions + start_of(word(d, 0)), work + start_of(word(d, 1))
     channels = tl.arange(0, CP)
-    u *= (1.0 + tl.load(control + start_of(tl.load(d + ARGUMENTS + 2)) + channels))[None, :]
-    u += tl.load(control + start_of(tl.load(d + ARGUMENTS + 3)) + channels)[None, :]
-    u = tl.where((channels < C)[None, :], u / (1.0 + tl.exp(-u)), 0.0)
+    gain = 1.0 + tl.load(control + start_of(word(d, 2)) + channels)
+    shift = tl.load(control + start_of(word(d, 3)) + channels)
+    source, residual = work + start_of(word(d, 4)), word(d, 5)
+    ok = served(counters, error, d, start, 0, LIMIT)
     at = (m0 + tl.arange(0, BM))[:, None] * CP + channels[None, :]
-    if tl.load(d + ARGUMENTS + 5) == 1:
-        u += tl.load(source + at).to(tl.float32)
-    tl.store(work + start_of(tl.load(d + ARGUMENTS + 1)) + at, u.to(work.dtype.element_ty))
+    before = tl.load(source + at, mask=residual == 1, other=0.0)
+    u = convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, CP, STAGES)
+    u = u * gain[None, :] + shift[None, :]
+    u = tl.where((channels < C)[None, :], silu(u), 0.0)
+    tl.store(target + at, (u + before.to(tl.float32)).to(work.dtype.element_ty))
     return ok
 
 
 @triton.jit
-def colour_map(
-    table, bias, entry, y0, y1, wy, x0, x1, wx,
-    COLS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr,
+def colour_maps(
+    table, bias, m0,
+    MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
+    LOCAL_COLUMNS: tl.constexpr, BM: tl.constexpr,
 ):  # fmt: skip
-    """[BM, 16]: an entry (by column) of the colour maps, from a lattice of two per patch side."""
-    a = tl.load(bias + entry)[None, :]
+    """[BM, 16]: the colour map of each position (12 numbers: result colour, then source colour or
+    constant), interpolated from a lattice of two per patch side.
+    """
+    HALF: tl.constexpr = CELLS // 2
+    entry = tl.minimum(tl.arange(0, 16), 11)
+    places = tl.minimum(m0 + tl.arange(0, BM), MAP_ROWS * MAP_COLS - 1)
+    y0, y1, wy = side(places // MAP_COLS, MAP_ROWS // HALF, HALF)
+    x0, x1, wx = side(places % MAP_COLS, MAP_COLS // HALF, HALF)
+    a = tl.zeros((BM, 16), tl.float32) + tl.load(bias + entry)[None, :]
     for corner in tl.static_range(4):
         y, sy = y0, 1 - wy
         x, sx = x0, 1 - wx
@@ -190,7 +226,7 @@ def colour_map(
             y, sy = y1, wy
         if corner % 2 == 1:
             x, sx = x1, wx
-        token = (y // 2) * COLS + x // 2
+        token = (y // 2) * (MAP_COLS // CELLS) + x // 2
         sub = (y % 2) * 2 + x % 2
         at = token[:, None] * LOCAL_COLUMNS + entry[None, :] * 4 + sub[:, None]
         a += tl.load(table + at) * (sy * sx)[:, None]
@@ -205,27 +241,20 @@ def colours(
 ):  # fmt: skip
     """[BM, 16]: the camera through the local colour maps; column = colour * 4 + sub-pixel."""
     places = tl.minimum(m0 + tl.arange(0, BM), MAP_ROWS * MAP_COLS - 1)
-    column = tl.minimum(tl.arange(0, 16), 11)
     y, x = places // MAP_COLS, places % MAP_COLS
-    half: tl.constexpr = CELLS // 2
-    y0, y1, wy = side(y, MAP_ROWS // half, half)
-    x0, x1, wx = side(x, MAP_COLS // half, half)
-    table = sums + LOCAL * PANEL
-    bias = fixed + AFFINE_BIAS * PANEL
-    row = (column // 4) * 4
-    sub = column % 4
+    column = tl.arange(0, 16)
+    sub, source = column // 4, column % 4
     pixel = (2 * y[:, None] + (sub // 2)[None, :]) * (2 * MAP_COLS) + 2 * x[:, None]
     pixel += (sub % 2)[None, :]
-    total = colour_map(
-        table, bias, row + 3, y0, y1, wy, x0, x1, wx, MAP_COLS // CELLS, LOCAL_COLUMNS
-    )
-    for source in tl.static_range(3):
-        byte = tl.load(camera + pixel * 3 + source).to(tl.float32)
-        factor = colour_map(
-            table, bias, row + source, y0, y1, wy, x0, x1, wx, MAP_COLS // CELLS, LOCAL_COLUMNS
-        )
-        total += factor * ((byte - 127.5) * (2 / 255))
-    return total
+    byte = tl.load(camera + pixel * 3 + tl.minimum(source, 2)[None, :]).to(tl.float32)
+    value = tl.where((source < 3)[None, :], (byte - 127.5) * (2 / 255), 1.0)
+    maps = colour_maps(
+        sums + LOCAL * PANEL, fixed + AFFINE_BIAS * PANEL, m0,
+        MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM,
+    )  # fmt: skip
+    by_colour = tl.reshape(maps, (BM, 4, 1, 4))
+    by_pixel = tl.reshape(value, (BM, 1, 4, 4))
+    return tl.reshape(tl.sum(by_colour * by_pixel, 3), (BM, 16))
 
 
 @triton.jit
@@ -237,29 +266,29 @@ def conv_out(
     ROWS: tl.constexpr, BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
     """CONV_OUT: bytes in the last step, else the noisy target of the next."""
-    m0 = first_row(d)
-    ok = served(counters, error, d, epoch, 0, LIMIT)
-    source = work + start_of(tl.load(d + ARGUMENTS + 1))
-    kernel = convolutions + start_of(tl.load(d + ARGUMENTS))
-    clean = convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, 16, STAGES)
+    m0, start, late = first_row(d), wait_of(d, epoch, 0), wait_of(d, epoch, 1)
+    kernel, source = convolutions + start_of(word(d, 0)), work + start_of(word(d, 1))
+    euler, last, first = control + start_of(word(d, 2)), word(d, 3), word(d, 4)
     places = m0 + tl.arange(0, BM)
     column = tl.arange(0, 16)
     at = places[:, None] * 16 + column[None, :]
     real = (places < MAP_ROWS * MAP_COLS)[:, None] & (column < 12)[None, :]
-    clean += tl.load(sums + COARSE * PANEL + at, mask=real, other=0.0)
+    ok = served(counters, error, d, start, 0, LIMIT)
+    clean = tl.load(sums + COARSE * PANEL + at, mask=real, other=0.0)
     clean += colours(
         sums, fixed, camera, m0, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS, CELLS, BM
     )
+    ok = ok * served(counters, error, d, late, 1, LIMIT)
+    clean += convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, 16, STAGES)
     y = 2 * (places // MAP_COLS)[:, None] + ((column % 4) // 2)[None, :]
     x = 2 * (places % MAP_COLS)[:, None] + (column % 2)[None, :]
     colour = (column // 4)[None, :]
-    if tl.load(d + ARGUMENTS + 3) == 1:
+    if last == 1:
         level = (tl.minimum(tl.maximum(clean, -1.0), 1.0) + 1.0) * 127.5
         level = (level + ROUND) - ROUND
         tl.store(out + (y * (2 * MAP_COLS) + x) * 3 + colour, level.to(tl.uint8), mask=real)
     else:
-        euler = control + start_of(tl.load(d + ARGUMENTS + 2))
-        if tl.load(d + ARGUMENTS + 4) == 1:
+        if first == 1:
             before = noise + (colour * (2 * MAP_ROWS) + y) * (2 * MAP_COLS) + x
             noisy = tl.load(before, mask=real, other=0.0)
         else:

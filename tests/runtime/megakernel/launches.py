@@ -1,7 +1,10 @@
 """Emulated launches and the eager frames that they must equal."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +17,8 @@ from everframe.diffusion.programs import step_program
 from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.megakernel.check import check_schedule
 from everframe.runtime.megakernel.emulate import Result, emulate
+from everframe.runtime.megakernel.encode import OP, TASK
+from everframe.runtime.megakernel.isa import Opcode
 from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.machine import Launch, Machine
 from everframe.runtime.megakernel.operands import operands, step_control
@@ -22,6 +27,9 @@ from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
 from everframe.runtime.megakernel.tiles import Tiles, default_tiles
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.nets import random_tokens
+
+if TYPE_CHECKING:
+    from everframe.runtime.megakernel.torch_launch import Kernel
 
 
 @dataclass(frozen=True)
@@ -94,3 +102,9 @@ def arrays(table: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
 def noise_of(size: tuple[int, int], seed: int = 1) -> Tensor:
     """Noise [3, H, W]."""
     return torch.randn((3, *size), generator=torch.Generator().manual_seed(seed))
+
+
+def first_up(kernel: Kernel) -> int:
+    """Row of the table of the first UP in the order of the program, wherever it is scheduled."""
+    rows = (kernel.table[:, OP] == Opcode.UP).nonzero()[:, 0]
+    return int(rows[kernel.table[rows, TASK].argmin()])

@@ -66,9 +66,9 @@ def test_the_schedule_of_the_lowering_is_accepted() -> None:
         (Opcode.RESIDUAL, 0),
         (Opcode.UP, 0),
         (Opcode.HEAD, 0),
-        (Opcode.CONV_IN, 0),
+        (Opcode.CONV_IN, 1),
         (Opcode.CONV, 0),
-        (Opcode.CONV_OUT, 0),
+        (Opcode.CONV_OUT, 1),
     ],
     ids=str,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +14,11 @@ from numpy.typing import NDArray
 from everframe.arch.bundle import Bundle
 from everframe.runtime.engine import open_engine
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from everframe.runtime.torch_shapes import SHAPES, drawn_bundle
 from everframe.stream.session import Session
-from tests.exact import ExactEngine, in_float32
+from tests.exact import ExactEngine, same_memory_errors
 from tests.nets import TINY, UNEVEN, random_bundle, random_frame, random_tokens
+from tests.runtime.megakernel.launches import first_up
 
 if TYPE_CHECKING:
     from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
@@ -35,7 +39,7 @@ def kernel_engine(
     return MegakernelEngine(bundle, *size, torch.device("cuda"), options)
 
 
-def frames(engine: TorchEngine, count: int, steps: int = 1) -> Frames:
+def stream(engine: TorchEngine, count: int, steps: int = 1) -> Iterator[torch.Tensor]:
     """A stream that feeds on its own output; first with one row of slots, then with all."""
     size = (engine.height, engine.width)
     code = np.random.default_rng(0).standard_normal(
@@ -43,35 +47,21 @@ def frames(engine: TorchEngine, count: int, steps: int = 1) -> Frames:
     )
     prepared = engine.prepare(code.astype(np.float32), steps)
     noise = engine.to_engine(np.random.default_rng(1).standard_normal((3, *size), np.float32))
-    history, made = engine.empty_history(), Frames()
+    history = engine.empty_history()
     for number in range(count):
         camera = engine.to_engine(random_frame(number % 7, *size))
         frame, history = engine.step(history, camera, noise, prepared)
         if not history.has_anchor:
             history = history.anchored(output=frame, camera=camera)
-        made.append(engine.to_numpy(frame))
-    return made
+        yield frame
+
+
+def frames(engine: TorchEngine, count: int, steps: int = 1) -> Frames:
+    return [engine.to_numpy(frame) for frame in stream(engine, count, steps)]
 
 
 def exact(bundle: Bundle, size: tuple[int, int]) -> ExactEngine:
     return ExactEngine(bundle, *size, torch.device("cuda"))
-
-
-def same_memory_errors(engine: TorchEngine, truth: ExactEngine, count: int, steps: int) -> float:
-    """Mean error in levels of frames from the pictures and slots that `truth` made."""
-    size = (truth.height, truth.width)
-    code = truth.encode_prompt(*random_tokens(0))
-    prepared = [e.prepare(code, steps) for e in (engine, truth)]
-    noise = truth.to_engine(np.random.default_rng(1).standard_normal((3, *size), np.float32))
-    history, errors = truth.empty_history(), list[float]()
-    for number in range(count):
-        camera = truth.to_engine(random_frame(number, *size))
-        made, _ = engine.step(in_float32(history), camera, noise.float(), prepared[0])
-        right, history = truth.step(history, camera, noise, prepared[1])
-        history = history.anchored(output=right, camera=camera)
-        difference = engine.to_numpy(made).astype(np.float64) - truth.to_numpy(right)
-        errors.append(float(np.abs(difference).mean()))
-    return float(np.mean(errors))
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -134,6 +124,47 @@ def test_the_same_bits_again_and_again_beside_a_bandwidth_hog() -> None:
     assert int(different) == 0
 
 
+@pytest.mark.parametrize("shape", ["C", "D"])
+def test_large_tiles_and_the_copy_engine(shape: str) -> None:
+    """Pointers against descriptors, and both against float64; no weight is zero."""
+    from everframe.runtime.megakernel.tiles import default_tiles
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
+
+    spec, size = SHAPES[shape]
+    bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:4]))
+    truth = exact(bundle, size)
+    half = torch_engine(bundle, *size, "bfloat16", compiled=False)
+    allowed = WORSE * same_memory_errors(half, truth, 6, 1) + 0.05
+    plain = kernel_engine(bundle, size)
+    tiles = default_tiles(plain.plan)
+    assert tiles.rows == 128
+    bulk = kernel_engine(bundle, size, KernelOptions(tiles=replace(tiles, bulk=1)))
+    assert same_memory_errors(plain, truth, 6, 1) <= allowed
+    assert same_memory_errors(bulk, truth, 6, 1) <= allowed
+    a, b = (frames(each, 2)[1].astype(float) for each in (plain, bulk))
+    assert np.abs(a - b).mean() <= allowed
+
+
+def test_streams_side_by_side_make_the_frames_of_one_alone() -> None:
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
+
+    engine = kernel_engine(Bundle.from_pretrained("pocket"), SIZE, KernelOptions(ctas=16))
+    alone = frames(engine, 8)
+    lanes = [(each, torch.cuda.Stream()) for each in (engine.beside() for _ in range(12))]
+    torch.cuda.synchronize()
+    running = [stream(each, 8) for each, _ in lanes]
+    made: list[list[torch.Tensor]] = [[] for _ in lanes]
+    for _ in range(8):
+        for (_, own), source, into in zip(lanes, running, made, strict=True):
+            with torch.cuda.stream(own):
+                into.append(next(source))
+    torch.cuda.synchronize()
+    for (each, _), results in zip(lanes, made, strict=True):
+        each.kernel().check()
+        for right, frame in zip(alone, results, strict=True):
+            assert np.array_equal(right, frame.cpu().numpy())
+
+
 def test_poisoned_scratch_changes_nothing() -> None:
     engine = kernel_engine(Bundle.from_pretrained("pocket"), SIZE)
     clean = frames(engine, 3)
@@ -147,7 +178,7 @@ def test_a_stuck_instruction_is_named_and_the_engine_goes_on() -> None:
     engine = kernel_engine(random_bundle(), SMALL)
     clean, kernel = frames(engine, 2), engine.kernel()
     kernel.recompile(LIMIT=20_000)
-    row = int((kernel.table[:, 0] == 7).nonzero()[0])
+    row = first_up(kernel)
     kernel.table[row, 3] += 1
     with pytest.raises(KernelStuckError, match=r"blocks\.0\.up"):
         frames(engine, 1)

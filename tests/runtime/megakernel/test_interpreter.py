@@ -16,30 +16,44 @@ from torch import Tensor
 
 from everframe.arch.spec import BlockSpec, Spec
 from everframe.runtime.engine import open_engine
+from everframe.runtime.megakernel.encode import TASK
 from everframe.runtime.megakernel.tiles import Tiles
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
+from tests.exact import ExactEngine, same_memory_errors
 from tests.nets import HALVES, TINY, UNEVEN, random_bundle, random_frame, random_tokens
-from tests.runtime.megakernel.launches import noise_of
+from tests.runtime.megakernel.launches import first_up, noise_of
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton") is not None
-pytestmark = pytest.mark.skipif(not INTERPRETED, reason="needs triton and TRITON_INTERPRET=1")
+pytestmark = [
+    pytest.mark.skipif(not INTERPRETED, reason="needs triton and TRITON_INTERPRET=1"),
+    pytest.mark.timeout(400),
+]
 SIZE = (32, 48)
 WIDE_HEADS = replace(TINY, head_dim=128, blocks=(BlockSpec(heads=1, ffn=96, history_frames=2),))
 SPLIT = Tiles(rows=16, model_cols=32, keys=16, attend_parts=3, down_parts=2, conv_rows=64)
+FINE = replace(UNEVEN, patch=8)
+"""24 tokens at `SIZE`, where the others have 6: more than a tile of keys."""
+FINE_HEADS = replace(WIDE_HEADS, patch=8)
+EVEN_SIZE = (32, 64)
+"""32 tokens of `FINE`: whole tiles of keys."""
 RAGGED = Tiles(rows=16, keys=64)
 
 
 def engines(
-    spec: Spec, tiles: Tiles | None, poll_limit: int | None = None, ctas: int = 1
+    spec: Spec,
+    tiles: Tiles | None,
+    poll_limit: int | None = None,
+    ctas: int = 1,
+    size: tuple[int, int] = SIZE,
 ) -> list[TorchEngine]:
     from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
 
     bundle = random_bundle(spec)
     options = KernelOptions(tiles=tiles, ctas=ctas, interpreted=True)
-    kernel = MegakernelEngine(bundle, *SIZE, torch.device("cpu"), options)
+    kernel = MegakernelEngine(bundle, *size, torch.device("cpu"), options)
     if poll_limit is not None:
         kernel.kernel().recompile(LIMIT=poll_limit)
-    return [kernel, torch_engine(bundle, *SIZE, "float32", compiled=False)]
+    return [kernel, torch_engine(bundle, *size, "float32", compiled=False)]
 
 
 def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
@@ -55,18 +69,24 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("spec", "steps", "tiles", "ctas"),
+    ("spec", "steps", "tiles", "ctas", "size"),
     [
-        (TINY, 1, None, 1),
-        (UNEVEN, 2, None, 7),
-        (HALVES, 2, None, 5),
-        (WIDE_HEADS, 1, None, 1),
-        (UNEVEN, 1, SPLIT, 1),
-        (UNEVEN, 1, SPLIT, 13),
-        (TINY, 1, RAGGED, 3),
+        (TINY, 1, None, 1, SIZE),
+        (FINE, 1, SPLIT, 3, SIZE),
+        (FINE, 1, replace(SPLIT, attend_parts=8), 1, EVEN_SIZE),
+        (FINE_HEADS, 1, replace(SPLIT, down_parts=1), 1, EVEN_SIZE),
+        (UNEVEN, 2, None, 7, SIZE),
+        (HALVES, 2, None, 5, SIZE),
+        (WIDE_HEADS, 1, None, 1, SIZE),
+        (UNEVEN, 1, SPLIT, 1, SIZE),
+        (UNEVEN, 1, SPLIT, 13, SIZE),
+        (TINY, 1, RAGGED, 3, SIZE),
     ],
     ids=[
         "tiny",
+        "full tiles, 3 CTAs",
+        "only full tiles",
+        "head 128, full tiles",
         "uneven, two steps, 7 CTAs",
         "halves, 5 CTAs",
         "head 128",
@@ -76,24 +96,31 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
     ],
 )
 def test_the_kernel_makes_the_frames_of_eager_torch(
-    spec: Spec, steps: int, tiles: Tiles | None, ctas: int
+    spec: Spec, steps: int, tiles: Tiles | None, ctas: int, size: tuple[int, int]
 ) -> None:
-    kernel, eager = engines(spec, tiles, ctas=ctas)
+    kernel, eager = engines(spec, tiles, ctas=ctas, size=size)
     code = eager.encode_prompt(*random_tokens(0))
     prepared = [e.prepare(code, steps) for e in (kernel, eager)]
     history, slots = eager.empty_history(), kernel.empty_history().slots
     for number in range(spec.window + 2):
-        camera = torch.from_numpy(random_frame(number, *SIZE))
+        camera = torch.from_numpy(random_frame(number, *size))
         # pictures of eager torch, keys and values of the kernel itself
         own = replace(history, slots=slots)
-        made, after = kernel.step(own, camera, noise_of(SIZE), prepared[0])
-        truth, history = eager.step(history, camera, noise_of(SIZE), prepared[1])
+        made, after = kernel.step(own, camera, noise_of(size), prepared[0])
+        truth, history = eager.step(history, camera, noise_of(size), prepared[1])
         error = np.abs(kernel.to_numpy(made).astype(int) - truth.numpy().astype(int))
         assert error.max() <= 1, number
         assert (error > 0).mean() < 1e-3
         slots = after.slots
         if not history.has_anchor:
             history = history.anchored(output=truth, camera=camera)
+
+
+def test_the_comparison_with_float64_of_the_gpu_tests() -> None:
+    kernel, eager = engines(UNEVEN, None)
+    truth = ExactEngine(random_bundle(UNEVEN), *SIZE, torch.device("cpu"))
+    assert same_memory_errors(eager, truth, 3, 2) < 0.01
+    assert same_memory_errors(kernel, truth, 3, 2) < 0.01
 
 
 def test_memory_of_another_engine_is_taken_over() -> None:
@@ -138,12 +165,28 @@ def test_a_stuck_instruction_is_named() -> None:
     kernel, _ = engines(TINY, None, poll_limit=20)
     assert isinstance(kernel, MegakernelEngine)
     launch = kernel.kernel()
-    row = int((launch.table[:, 0] == 7).nonzero()[0])  # the first UP waits for one signal more
+    row = first_up(launch)
     launch.table[row, 3] += 1
     with pytest.raises(KernelStuckError, match=r"blocks\.0\.up.* wait stage 0"):
         frames(kernel, 1, 1)
     launch.table[row, 3] -= 1
     assert len(frames(kernel, 1, 1)) == 1
+
+
+def test_the_earliest_stuck_instruction_is_named() -> None:
+    """Whatever waits for it gives up as well, sooner or later."""
+    from everframe.runtime.megakernel.torch_engine import MegakernelEngine
+    from everframe.runtime.megakernel.torch_launch import KernelStuckError
+
+    kernel, _ = engines(TINY, None, poll_limit=20)
+    assert isinstance(kernel, MegakernelEngine)
+    launch = kernel.kernel()
+    last = len(launch.table) - 1  # a later instruction has been there already
+    launch.error.fill_(int(launch.table[last, TASK]) * 4)
+    row = first_up(launch)
+    launch.table[row, 3] += 1
+    with pytest.raises(KernelStuckError, match=r"blocks\.0\.up.* wait stage 0"):
+        frames(kernel, 1, 1)
 
 
 def test_the_poisoned_scratch_is_never_read() -> None:

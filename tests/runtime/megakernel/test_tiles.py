@@ -1,0 +1,92 @@
+"""Default tiles, what they are cut into, and what the scheduler thinks that it takes."""
+
+from dataclasses import replace
+
+import pytest
+
+from everframe.arch.bundle import Bundle
+from everframe.arch.presets import preset
+from everframe.arch.spec import Spec
+from everframe.diffusion.programs import step_program
+from everframe.runtime.megakernel.isa import Opcode
+from everframe.runtime.megakernel.lower import lower
+from everframe.runtime.megakernel.plan import FramePlan
+from everframe.runtime.megakernel.recognise import plan_frame
+from everframe.runtime.megakernel.schedule import schedule_tasks
+from everframe.runtime.megakernel.tiles import SHARED_MEMORY, Tiles, default_tiles
+from everframe.runtime.megakernel.tune import candidates
+
+LARGE = Spec.uniform(
+    patch=16, width=1024, head_dim=128, depth=1, ffn=2816, history_frames=4, history_every=1
+)
+"""A block of shape D."""
+
+
+def plan_of(spec: Spec, size: tuple[int, int]) -> FramePlan:
+    return plan_frame(step_program(spec, *size))
+
+
+def pocket() -> FramePlan:
+    return plan_of(Bundle.from_pretrained("pocket").spec, (256, 256))
+
+
+def test_pocket_gets_the_tiles_that_were_measured_fastest() -> None:
+    tiles = default_tiles(pocket())
+    assert (tiles.attend_parts, tiles.down_parts, tiles.warps, tiles.stages) == (6, 2, 4, 3)
+    assert (tiles.bulk, tiles.ahead) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("ctas", "parts", "measured_us"),
+    [
+        (132, (6, 2), 191),
+        (132, (1, 1), 209),
+        (33, (1, 1), 379),
+        (16, (1, 1), 696),
+        (8, (1, 1), 1439),
+    ],
+    ids=str,
+)
+def test_the_estimate_of_pocket_is_near_what_was_measured(
+    ctas: int, parts: tuple[int, int], measured_us: int
+) -> None:
+    plan = pocket()
+    tiles = replace(default_tiles(plan), attend_parts=parts[0], down_parts=parts[1])
+    schedule = schedule_tasks(lower(plan, tiles, 1), ctas)
+    assert abs(schedule.estimate_us / measured_us - 1) < 0.25
+
+
+def test_parts_of_attention_take_each_key_tile_once_and_the_last_fewer() -> None:
+    plan = plan_of(LARGE, (576, 576))
+    tiles = default_tiles(plan)
+    assert (tiles.rows, tiles.attend_parts, tiles.bulk, tiles.ahead) == (128, 3, 0, 0)
+    cuts = sorted(
+        {
+            (x.fields["first_tile"], x.fields["last_tile"])
+            for x in lower(plan, tiles, 1).instructions
+            if x.op in (Opcode.ATTEND, Opcode.ATTEND_PART)
+        }
+    )
+    assert [low for low, _ in cuts] == [0, *(high for _, high in cuts[:-1])]
+    sizes = [high - low for low, high in cuts]
+    assert sum(sizes) == 51
+    assert sizes[2] < sizes[0] <= sizes[1] + 1
+
+
+@pytest.mark.parametrize("name", ["pocket", "D", "tiny"])
+def test_candidates_fit_and_differ(name: str) -> None:
+    plan = {
+        "pocket": pocket,
+        "D": lambda: plan_of(LARGE, (576, 576)),
+        "tiny": lambda: plan_of(preset("tiny"), (64, 96)),
+    }[name]()
+    tried = list(candidates(plan))
+    assert tried[0] == default_tiles(plan)
+    assert len(set(tried)) == len(tried) >= 8
+    assert all(tiles.shared_memory(plan) * tiles.per_sm <= SHARED_MEMORY for tiles in tried)
+    assert replace(tried[0], bulk=1) in tried
+
+
+def test_tiles_begin_at_multiples_of_16() -> None:
+    with pytest.raises(ValueError, match="16"):
+        Tiles(rows=24)
