@@ -21,6 +21,7 @@ from gluon_math import (
     STAGES,
     VALID,
     accumulator,
+    aligned,
     halves,
     release,
     skip,
@@ -195,7 +196,7 @@ def attend(
     sums_of: gl.constexpr = accumulator(HD)
     weights: gl.constexpr = gl.DotOperandLayout(0, sums_of, 2)
     first, last = gl.load(d + FIRST), gl.load(d + LAST)
-    row = gl.load(d + ROW) + W * HALF
+    row = aligned(d, ROW) + W * HALF
     if row < N:
         queries = ring_a._reinterpret(gl.bfloat16, [STAGES * FOLD, HALF, HD], LAYOUT)
         pairs = ring_w._reinterpret(gl.bfloat16, [STAGES * FOLD, KEYS, HD], LAYOUT)
@@ -269,5 +270,5 @@ def finish(
         if ok == 0:
             gl.store(error, 1)
         tiles = stage._reinterpret(gl.bfloat16, [FOLD, HALF, HD], gl.NVMMASharedLayout(128, 16))
-        used = stage_out(tiles.index(0), staged, freed, out / total[:, None], used)
+        used = stage_out(tiles.index(0), staged, freed, out * (1.0 / total)[:, None], used)
     return used

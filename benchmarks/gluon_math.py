@@ -52,11 +52,11 @@ def turn(it):
 
 
 @gluon.jit
-def aligned(number):
-    """Tiles begin at multiples of 64, and the compiler must know it to load more than one number at
-    a time.
+def aligned(d, WORD: gl.constexpr):
+    """A word that is a multiple of 64, which the compiler must know to load more than one number at
+    a time. The hint belongs to the load, so both must be in one function.
     """
-    return gl.multiple_of(number, PANEL)
+    return gl.multiple_of(gl.load(d + WORD), PANEL)
 
 
 @gluon.jit
@@ -122,15 +122,21 @@ def stage_out(stage, staged, freed, value, used):
 
 
 @gluon.jit
-def root_of(sums, row, SQUARES: gl.constexpr, TILES: gl.constexpr, D: gl.constexpr):
-    """Reciprocal root of the mean square of 64 rows. Read past L1: another multiprocessor wrote it
-    in this launch.
+def squares_of(sums, row, SQUARES: gl.constexpr, TILES: gl.constexpr):
+    """Sums of squares of 64 rows, by tile of their producer. Read past L1: another multiprocessor
+    wrote them in this launch.
     """
     layout: gl.constexpr = gl.BlockedLayout([1, 4], [16, 2], [4, 1], [1, 0])
     rows = row + gl.arange(0, HALF, layout=gl.SliceLayout(1, layout))
     tile = gl.arange(0, TILES, layout=gl.SliceLayout(0, layout))
-    squares = gl.load(sums + SQUARES + rows[:, None] * TILES + tile[None, :], cache_modifier=".cg")
-    return gl.rsqrt(gl.sum(squares, 1) / D + 1e-6)
+    return gl.load(sums + SQUARES + rows[:, None] * TILES + tile[None, :], cache_modifier=".cg")
+
+
+@gluon.jit
+def root_of(squares, layout: gl.constexpr, D: gl.constexpr):
+    """[64, 1] in a layout: reciprocal root of the mean square."""
+    root = gl.rsqrt(gl.sum(squares, 1) / D + 1e-6)
+    return gl.convert_layout(root, gl.SliceLayout(1, layout))[:, None]
 
 
 @gluon.jit
@@ -159,15 +165,16 @@ def qkv_or_up(
     SQUARES: gl.constexpr, TILES: gl.constexpr, GAIN: gl.constexpr,
 ):  # fmt: skip
     """QUERY_KEY, VALUE and UP: 256 columns, handed over in halves of 128."""
-    row = aligned(gl.load(d + ROW)) + W * HALF
-    column, vectors = aligned(gl.load(d + COLUMN)), aligned(gl.load(d + CONTROL))
+    row = aligned(d, ROW) + W * HALF
+    column, vectors = aligned(d, COLUMN), aligned(d, CONTROL)
     panels = gl.load(d + PANELS)
     if row < N:
+        mbarrier.wait(full.index(slot(it)), turn(it))
+        squares = squares_of(sums, row, SQUARES, TILES)  # on their way during the product
         acc, it = product(ring_a, ring_w, full, empty, panels, it, W, WIDE)
         left, right = halves(acc)
         layout: gl.constexpr = left.type.layout
-        root = root_of(sums, row, SQUARES, TILES, D)
-        root = gl.convert_layout(root, gl.SliceLayout(1, layout))[:, None]
+        root = root_of(squares, layout, D)
         left = left * root + columns_of(control, vectors + column, left)[None, :]
         right = right * root + columns_of(control, vectors + column + NARROW, right)[None, :]
         if op == UP:
@@ -195,16 +202,17 @@ def residual(
     X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr,
 ):  # fmt: skip
     """RESIDUAL: gate, sum, operand and squares of the next norm."""
-    row = aligned(gl.load(d + ROW)) + W * HALF
-    column, vectors = aligned(gl.load(d + COLUMN)), aligned(gl.load(d + CONTROL))
+    row = aligned(d, ROW) + W * HALF
+    column, vectors = aligned(d, COLUMN), aligned(d, CONTROL)
     panels = gl.load(d + PANELS)
     if row < N:
-        acc, it = product(ring_a, ring_w, full, empty, panels, it, W, NARROW)
-        layout: gl.constexpr = acc.type.layout
+        layout: gl.constexpr = accumulator(NARROW)
         rows = row + gl.arange(0, HALF, layout=gl.SliceLayout(1, layout))
         cols = column + gl.arange(0, NARROW, layout=gl.SliceLayout(0, layout))
         at = sums + X + rows[:, None] * D + cols[None, :]
-        x = gl.load(at, cache_modifier=".cg")
+        mbarrier.wait(full.index(slot(it)), turn(it))
+        x = gl.load(at, cache_modifier=".cg")  # on its way during the product
+        acc, it = product(ring_a, ring_w, full, empty, panels, it, W, NARROW)
         x += columns_of(control, vectors + column, acc)[None, :] * acc
         gl.store(at, x)
         squares = sums + SQUARES + rows * TILES + column // NARROW
