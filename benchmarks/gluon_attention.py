@@ -119,10 +119,39 @@ def operand(p, layout: gl.constexpr):
 
 
 @gluon.jit
+def await_turn(turns, steps, W: gl.constexpr, ORDERED: gl.constexpr):
+    """Products of the two warpgroups in turn, the first one first: so that one's exponentials run
+    beside the other's products.
+    """
+    if ORDERED:
+        mbarrier.wait(turns.index(W), (steps + 1 + W) & 1)
+
+
+@gluon.jit
+def end_turn(turns, W: gl.constexpr, ORDERED: gl.constexpr):
+    """The products are issued; nothing of them has to be done."""
+    if ORDERED:
+        gl.thread_barrier()
+        mbarrier.arrive(turns.index(1 - W), count=1)
+
+
+@gluon.jit
+def skip_tiles(full, empty, turns, tiles, it, steps, W: gl.constexpr, ORDERED: gl.constexpr):
+    """A warpgroup that has no rows lets stages and turns pass."""
+    it = skip(full, empty, 2, it)
+    for _ in range(1, tiles):
+        await_turn(turns, steps, W, ORDERED)
+        end_turn(turns, W, ORDERED)
+        it = skip(full, empty, 2, it)
+        steps += 1
+    return it, steps
+
+
+@gluon.jit
 def step(
-    q, pairs, full, empty, it, p, top, total, out, valid,
+    q, pairs, full, empty, turns, it, steps, p, top, total, out, valid,
     SCALE: gl.constexpr, BOUNDED: gl.constexpr, MASKED: gl.constexpr, FOLD: gl.constexpr,
-    SHARE: gl.constexpr,
+    SHARE: gl.constexpr, W: gl.constexpr, ORDERED: gl.constexpr,
 ):  # fmt: skip
     """Scores of the next tile beside the sum of this one, whose values are at `it`. The keys are
     there already; ends when those of the next step (MASKED: the last values) are.
@@ -132,9 +161,11 @@ def step(
     sums_of: gl.constexpr = out.type.layout
     k, v = slot(it + 1), slot(it)
     s = gl.zeros((HALF, KEYS), gl.float32, layout=layout)
+    await_turn(turns, steps, W, ORDERED)
     s = warpgroup_mma(q, pairs.index(k * FOLD).permute((1, 0)), s, use_acc=False, is_async=True)
     mbarrier.wait(full.index(v), turn(it))
     out = warpgroup_mma(p, pairs.index(v * FOLD), out, is_async=True)
+    end_turn(turns, W, ORDERED)
     s = warpgroup_mma_wait(num_outstanding=1, deps=(s,))
     release(empty, k)
     if MASKED:
@@ -152,7 +183,7 @@ def step(
         out = (
             out * gl.convert_layout(fade, gl.SliceLayout(1, sums_of), assert_trivial=True)[:, None]
         )
-    return after, top, total, out, it + 2
+    return after, top, total, out, it + 2, steps + 1
 
 
 @gluon.jit
@@ -181,10 +212,10 @@ def merge(
 
 @gluon.jit
 def attend(
-    d, op, sums, counters, error, ring_a, ring_w, full, empty, q_free, stage, staged, freed,
-    it, used, limit,
+    d, op, sums, counters, error, ring_a, ring_w, full, empty, q_free, turns, stage, staged, freed,
+    it, used, steps, limit,
     W: gl.constexpr, N: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr,
-    BOUNDED: gl.constexpr, SHARE: gl.constexpr,
+    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr,
 ):  # fmt: skip
     """ATTEND and ATTEND_PART. The queries lie beside the first two stages; the keys and values of
     a tile in two stages that follow each other.
@@ -219,13 +250,13 @@ def attend(
         mbarrier.wait(full.index(slot(it + 1)), turn(it + 1))
         valid = gl.where(last > FULL_TILES, VALID, KEYS)
         for _ in range(first + 2, last):
-            p, top, total, out, it = step(
-                q, pairs, full, empty, it, p, top, total, out, valid,
-                SCALE, BOUNDED, False, FOLD, SHARE,
+            p, top, total, out, it, steps = step(
+                q, pairs, full, empty, turns, it, steps, p, top, total, out, valid,
+                SCALE, BOUNDED, False, FOLD, SHARE, W, ORDERED,
             )  # fmt: skip
-        p, top, total, out, it = step(
-            q, pairs, full, empty, it, p, top, total, out, valid,
-            SCALE, BOUNDED, True, FOLD, SHARE,
+        p, top, total, out, it, steps = step(
+            q, pairs, full, empty, turns, it, steps, p, top, total, out, valid,
+            SCALE, BOUNDED, True, FOLD, SHARE, W, ORDERED,
         )  # fmt: skip
         gl.thread_barrier()
         mbarrier.arrive(q_free, count=1)
@@ -239,9 +270,9 @@ def attend(
             W, ROWS, HD, sums_of,
         )  # fmt: skip
     else:
-        it = skip(full, empty, (last - first) * 2, it)
+        it, steps = skip_tiles(full, empty, turns, last - first, it, steps, W, ORDERED)
         mbarrier.arrive(q_free, count=1)
-    return it, used
+    return it, used, steps
 
 
 @gluon.jit

@@ -286,14 +286,15 @@ def stamp(stamps, task, which, TIMED: gl.constexpr):
 @gluon.jit
 def math(
     table, begin, end, counters, error, stamps, sums, control, ring_a, ring_w, full, empty, q_free,
-    staging, staged, freed, limit,
+    turns, staging, staged, freed, limit,
     W: gl.constexpr, N: gl.constexpr, ROWS: gl.constexpr, D: gl.constexpr, HD: gl.constexpr,
     X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr, GAIN: gl.constexpr,
-    BOUNDED: gl.constexpr, SHARE: gl.constexpr, TIMED: gl.constexpr,
+    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr, TIMED: gl.constexpr,
 ):  # fmt: skip
     """Four warps: rows W * 64 to W * 64 + 63 of every task."""
     it = 0
     used = 0
+    steps = 0
     stage, done, free = staging.index(W), staged.index(W), freed.index(W)
     for task in range(begin, end):
         d = table + task * WORDS
@@ -301,8 +302,8 @@ def math(
         stamp(stamps, task, 0, TIMED and W == 0)
         if op >= ATTEND_PART:
             it, used = attend(
-                d, op, sums, counters, error, ring_a, ring_w, full, empty, q_free, stage, done,
-                free, it, used, limit, W, N, HD, ROWS, BOUNDED, SHARE,
+                d, op, sums, counters, error, ring_a, ring_w, full, empty, q_free, turns,
+                stage, done, free, it, used, steps, limit, W, N, HD, ROWS, BOUNDED, SHARE, ORDERED,
             )  # fmt: skip
         elif op == RESIDUAL:
             it, used = residual(
@@ -322,7 +323,7 @@ def tiles_kernel(
     table, starts, counters, error, stamps, sums, control, tiles, small, tails, wide, narrow, limit,
     N: gl.constexpr, ROWS: gl.constexpr, D: gl.constexpr, HD: gl.constexpr, HEADS: gl.constexpr,
     X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr, GAIN: gl.constexpr,
-    BOUNDED: gl.constexpr, SHARE: gl.constexpr, TIMED: gl.constexpr,
+    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr, TIMED: gl.constexpr,
     MATH_REGISTERS: gl.constexpr, OTHER_REGISTERS: gl.constexpr,
 ):  # fmt: skip
     """One CTA per multiprocessor; each walks its list."""
@@ -336,6 +337,7 @@ def tiles_kernel(
     full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
     empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
     q_free = gl.allocate_shared_memory(gl.int64, [1], barriers)
+    turns = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
     staged = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
     freed = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
     for i in gl.static_range(STAGES):
@@ -345,19 +347,22 @@ def tiles_kernel(
     for i in gl.static_range(2):
         mbarrier.init(staged.index(i), count=1)
         mbarrier.init(freed.index(i), count=1)
+        mbarrier.init(turns.index(i), count=1)
     fence_async_shared()
     gl.thread_barrier()
     gl.warp_specialize(
         [
             (math, (
                 table, begin, end, counters, error, stamps, sums, control, ring_a, ring_w, full,
-                empty, q_free, staging, staged, freed, limit,
-                0, N, ROWS, D, HD, X, SQUARES, TILES, GAIN, BOUNDED, SHARE, TIMED,
+                empty, q_free, turns, staging, staged, freed, limit,
+                0, N, ROWS, D, HD, X, SQUARES, TILES, GAIN, BOUNDED, SHARE, ORDERED,
+                TIMED,
             )),
             (math, (
                 table, begin, end, counters, error, stamps, sums, control, ring_a, ring_w, full,
-                empty, q_free, staging, staged, freed, limit,
-                1, N, ROWS, D, HD, X, SQUARES, TILES, GAIN, BOUNDED, SHARE, TIMED,
+                empty, q_free, turns, staging, staged, freed, limit,
+                1, N, ROWS, D, HD, X, SQUARES, TILES, GAIN, BOUNDED, SHARE, ORDERED,
+                TIMED,
             )),
             (loader, (
                 table, begin, end, counters, error, tiles, small, tails, wide, narrow,

@@ -27,11 +27,13 @@ Lists = list[list[Task]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """bounded: softmax without a running maximum; share: of so many exponentials one is taken by
-    sums (0: none); timed: stamps are left.
+    sums (0: none); ordered: the warpgroups issue products of attention in turn; timed: stamps are
+    left.
     """
 
     bounded: bool = True
     share: int = 0
+    ordered: bool = False
     timed: bool = False
 
 
@@ -50,6 +52,7 @@ def constants(places: Places, options: Options) -> dict[str, int]:
         "GAIN": 0,
         "BOUNDED": int(options.bounded),
         "SHARE": options.share,
+        "ORDERED": int(options.ordered),
         "TIMED": int(options.timed),
         "MATH_REGISTERS": MATH_REGISTERS,
         "OTHER_REGISTERS": OTHER_REGISTERS,

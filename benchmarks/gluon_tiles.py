@@ -21,7 +21,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gluon_run import Options
 
 LAYERS, EACH = 6, 6
 """Blocks of the timed chain; tasks per CTA of the timed kinds."""
@@ -30,34 +33,42 @@ COUNTED = ("HGMMA", "UTMALDG", "UTMASTG", "SYNCS", "USETMAXREG", "BAR.SYNC", "MU
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """`engine`: gluon, triton or torch; bounded and share as in `gluon_run.Options`."""
+    """`engine`: gluon, triton or torch; the rest as in `gluon_run.Options`."""
 
     engine: str
-    shape: str
+    shape: str = "all"
     bounded: bool = True
     share: int = 0
+    ordered: bool = False
 
     @property
     def name(self) -> str:
         """As the command line takes it."""
         softmax = "bounded" if self.bounded else "maximum"
-        return f"{self.engine}-{self.shape}-{softmax}" + (f"-{self.share}" if self.share else "")
+        marks = [f"share{self.share}"] * (self.share > 0) + ["ordered"] * self.ordered
+        return "-".join([self.engine, self.shape, softmax, *marks])
+
+    @property
+    def options(self) -> Options:
+        """Of a Gluon variant."""
+        import gluon_run  # late: Triton is not everywhere
+
+        return gluon_run.Options(bounded=self.bounded, share=self.share, ordered=self.ordered)
 
 
 VARIANTS = [
     Variant("gluon", "D"),
+    Variant("triton"),
+    Variant("torch"),
     Variant("gluon", "C"),
     Variant("gluon", "E"),
+    Variant("gluon", "D", ordered=True),
+    Variant("gluon", "C", ordered=True),
     Variant("gluon", "C", share=4),
-    Variant("gluon", "D", share=4),
+    Variant("gluon", "C", share=4, ordered=True),
     Variant("gluon", "D", bounded=False),
     Variant("gluon", "C", bounded=False),
-    Variant("triton", "D"),
-    Variant("triton", "C"),
-    Variant("triton", "E"),
-    Variant("torch", "D"),
-    Variant("torch", "C"),
-    Variant("torch", "E"),
+    Variant("gluon", "D", share=4),
 ]
 NAMED = {variant.name: variant for variant in VARIANTS}
 
@@ -66,33 +77,34 @@ def measure(variant: Variant) -> dict[str, Any]:
     """In this process, on the GPU."""
     from gluon_graph import SHAPES
 
-    shape = SHAPES[variant.shape]
     if variant.engine == "gluon":
         import gluon_run
 
-        options = gluon_run.Options(bounded=variant.bounded, share=variant.share)
-        return gluon_run.measure(shape, options, layers=LAYERS, each=EACH)
+        shape = SHAPES[variant.shape]
+        return gluon_run.measure(shape, variant.options, layers=LAYERS, each=EACH)
     import gluon_triton
 
     if variant.engine == "triton":
-        return gluon_triton.measure(shape, bounded=variant.bounded, each=EACH)
-    return gluon_triton.torch_times(shape)
+        return {
+            name: gluon_triton.measure(shape, bounded=True, each=EACH)
+            for name, shape in SHAPES.items()
+        }
+    return {name: gluon_triton.torch_times(shape) for name, shape in SHAPES.items()}
 
 
 def warm_up(variant: Variant) -> dict[str, Any]:
     """Compile into Triton's cache, in this process, on the GPU."""
     from gluon_graph import SHAPES
 
-    shape = SHAPES[variant.shape]
     if variant.engine == "gluon":
         import gluon_run
 
-        options = gluon_run.Options(bounded=variant.bounded, share=variant.share)
-        gluon_run.warm_up(shape, options)
+        gluon_run.warm_up(SHAPES[variant.shape], variant.options)
     elif variant.engine == "triton":
         import gluon_triton
 
-        gluon_triton.warm_up(shape, bounded=variant.bounded)
+        for shape in SHAPES.values():
+            gluon_triton.warm_up(shape, bounded=True)
     return {}
 
 
@@ -101,7 +113,7 @@ def compiled(variant: Variant) -> dict[str, Any]:
     import triton
     from gluon_graph import SHAPES, Places
     from gluon_kernel import tiles_kernel
-    from gluon_run import Options, constants
+    from gluon_run import constants
     from triton.backends.compiler import GPUTarget
     from triton.experimental.gluon._runtime import GluonASTSource
     from triton.experimental.gluon.language import NVMMASharedLayout
@@ -114,8 +126,7 @@ def compiled(variant: Variant) -> dict[str, Any]:
     types |= {"tiles": tiles(128), "small": tiles(64), "tails": tiles(16)}
     types |= {"wide": tiles(256), "narrow": tiles(128)}
     names = tiles_kernel.arg_names
-    options = Options(bounded=variant.bounded, share=variant.share)
-    fixed = constants(Places(SHAPES[variant.shape], LAYERS), options)
+    fixed = constants(Places(SHAPES[variant.shape], LAYERS), variant.options)
     source = GluonASTSource(
         fn=tiles_kernel,
         signature={name: types.get(name, "constexpr") for name in names},
@@ -188,12 +199,14 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=list(NAMED), choices=list(NAMED))
     parser.add_argument("--json", metavar="FILE", help="write the results to a file")
     parser.add_argument("--limit", type=float, default=25, metavar="S", help="of a measurement")
+    parser.add_argument("--budget", type=float, default=150, metavar="S", help="of everything")
     args = parser.parse_args()
     if args.run:
         print(json.dumps(ACTIONS[args.run[0]](NAMED[args.run[1]])))
         return 0
     chosen = [NAMED[name] for name in args.only]
     results: dict[str, Any] = {}
+    begin = time.monotonic()
 
     def keep(variant: Variant, found: dict[str, Any]) -> None:
         results[variant.name] = found
@@ -201,16 +214,21 @@ def main() -> int:
         if args.json:
             Path(args.json).write_text(json.dumps(results, indent=1))
 
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(12, os.cpu_count() or 1)
     if args.compile:
         for variant in chosen:
             if variant.engine == "gluon":
                 keep(variant, apart("compiled", variant, 300))
         return int(any("failed" in found for found in results.values()))
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda variant: apart("warm_up", variant, 60), chosen))
+        warm = dict(zip(chosen, pool.map(lambda v: apart("warm_up", v, 60), chosen), strict=True))
+    for variant, found in warm.items():
+        if "failed" in found:
+            print("warm-up of", variant.name, found["failed"], flush=True)
     for variant in chosen:
-        keep(variant, apart("measure", variant, args.limit))
+        left = args.budget - (time.monotonic() - begin)
+        late = {"failed": "no time was left"}
+        keep(variant, apart("measure", variant, min(args.limit, left)) if left > 5 else late)
     return int(any("failed" in found for found in results.values()))
 
 
