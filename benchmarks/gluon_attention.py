@@ -299,7 +299,7 @@ def finish(
     else:
         total, out, ok = merge(d, sums, counters, limit, rows, top, total, out, layout, W, ROWS, HD)
         if ok == 0:
-            gl.store(error, 1)
+            gl.store(error, -1)
         tiles = stage._reinterpret(gl.bfloat16, [FOLD, HALF, HD], gl.NVMMASharedLayout(128, 16))
         used = stage_out(tiles.index(0), staged, freed, out * (1.0 / total)[:, None], used)
     return used

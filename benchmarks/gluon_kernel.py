@@ -50,9 +50,10 @@ LINE = gl.constexpr(2 * words.PANEL)
 
 
 @gluon.jit
-def served(counters, error, first, count, want, limit):
+def served(counters, error, code, first, count, want, limit):
     """Wait for up to 32 counters, one per lane; what TMA loads afterwards is ordered. Returns the
-    polls that a later wait may take: none once time was over, so that the launch ends.
+    polls that a later wait may take: none once time was over, so that the launch ends; `code` then
+    says where.
     """
     lane = gl.arange(0, 32, layout=gl.BlockedLayout([1], [32], [1], [0]))
     at = counters + first + gl.minimum(lane, gl.maximum(count - 1, 0))
@@ -79,7 +80,7 @@ def served(counters, error, first, count, want, limit):
         pack=1,
     )
     if gl.min(seen, 0) == 0:
-        gl.store(error, 1)
+        gl.store(error, code)
         limit = limit * 0
     return limit
 
@@ -93,7 +94,8 @@ def claim(empty, it):
 
 @gluon.jit
 def load_product(
-    d, tiles, wide, narrow, ring_a, ring_w, full, empty, q_free, counters, error, it, looked, limit,
+    d, tiles, wide, narrow, ring_a, ring_w, full, empty, q_free, counters, error, code, it, looked,
+    limit,
     ROWS: gl.constexpr, COLUMNS: gl.constexpr,
 ):  # fmt: skip
     """Weights of the first stages before the wait, which only the operand needs."""
@@ -108,7 +110,7 @@ def load_product(
             tma.async_copy_global_to_shared(wide, [w + k * pitch, 0], full.index(stage), target)
         else:
             tma.async_copy_global_to_shared(narrow, [w + k * pitch, 0], full.index(stage), target)
-    limit = served(counters, error, first, count, want, limit)
+    limit = served(counters, error, code, first, count, want, limit)
     mbarrier.wait(q_free, (looked & 1) ^ 1)  # queries lie where operands go
     for k in range(ahead):
         stage = slot(it + k)
@@ -160,7 +162,8 @@ def load_keys(
 
 @gluon.jit
 def load_attention(
-    d, tiles, small, tails, ring_a, ring_w, full, empty, q_free, counters, error, it, looked, limit,
+    d, tiles, small, tails, ring_a, ring_w, full, empty, q_free, counters, error, code, it, looked,
+    limit,
     ROWS: gl.constexpr, HD: gl.constexpr, HEADS: gl.constexpr,
 ):  # fmt: skip
     """Keys of past frames before the wait for the queries; those of this frame after theirs."""
@@ -175,14 +178,17 @@ def load_attention(
     pairs = ring_w._reinterpret(gl.bfloat16, [2 * STAGES, KEYS, PANEL], LAYOUT)
     for tile in range(begin, end):
         if (tile == LATE_TILE) | ((tile == begin) & (tile > LATE_TILE)):
-            limit = served(counters, error, late, late_count, late_want, limit)
+            limit = served(counters, error, code + 1, late, late_count, late_want, limit)
         for part in gl.static_range(2):
             stage = claim(empty, it)
+            load_keys(tile, line + part * VALUES, tiles, tails, pairs, full, stage, ROWS, HD, HEADS)
             if tile == begin:
                 if part == 0:
                     mbarrier.wait(q_free, (looked & 1) ^ 1)
                     first, count = gl.load(d + WAIT), gl.load(d + WAIT + 1)
-                    limit = served(counters, error, first, count, gl.load(d + WAIT + 2), limit)
+                    limit = served(
+                        counters, error, code, first, count, gl.load(d + WAIT + 2), limit
+                    )
                 mbarrier.expect(full.index(stage), TILE_BYTES + QUERY_BYTES)
                 for panel in gl.static_range(HD // PANEL):
                     tma.async_copy_global_to_shared(
@@ -191,7 +197,6 @@ def load_attention(
                     )  # fmt: skip
             else:
                 mbarrier.expect(full.index(stage), TILE_BYTES)
-            load_keys(tile, line + part * VALUES, tiles, tails, pairs, full, stage, ROWS, HD, HEADS)
             it += 1
     return it, limit
 
@@ -208,21 +213,22 @@ def loader(
     for task in range(begin, end):
         d = table + task * WORDS
         op = gl.load(d + OP)
+        code = 2 * task + 1
         if op >= ATTEND_PART:
             it, limit = load_attention(
                 d, tiles, small, tails, ring_a, ring_w, full, empty, q_free, counters, error,
-                it, looked, limit, ROWS, HD, HEADS,
+                code, it, looked, limit, ROWS, HD, HEADS,
             )  # fmt: skip
             looked += 1
         elif op == RESIDUAL:
             it, limit = load_product(
                 d, tiles, wide, narrow, ring_a, ring_w, full, empty, q_free, counters, error,
-                it, looked, limit, ROWS, NARROW,
+                code, it, looked, limit, ROWS, NARROW,
             )  # fmt: skip
         else:
             it, limit = load_product(
                 d, tiles, wide, narrow, ring_a, ring_w, full, empty, q_free, counters, error,
-                it, looked, limit, ROWS, WIDE,
+                code, it, looked, limit, ROWS, WIDE,
             )  # fmt: skip
 
 
@@ -286,15 +292,17 @@ def stamp(stamps, task, which, TIMED: gl.constexpr):
 @gluon.jit
 def math(
     table, begin, end, counters, error, stamps, sums, control, ring_a, ring_w, full, empty, q_free,
-    turns, staging, staged, freed, limit,
+    turns, ahead, staging, staged, freed, limit,
     W: gl.constexpr, N: gl.constexpr, ROWS: gl.constexpr, D: gl.constexpr, HD: gl.constexpr,
     X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr, GAIN: gl.constexpr,
-    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr, TIMED: gl.constexpr,
+    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr, LEAD: gl.constexpr,
+    TIMED: gl.constexpr,
 ):  # fmt: skip
     """Four warps: rows W * 64 to W * 64 + 63 of every task."""
     it = 0
     used = 0
     steps = 0
+    made = 0
     stage, done, free = staging.index(W), staged.index(W), freed.index(W)
     for task in range(begin, end):
         d = table + task * WORDS
@@ -306,14 +314,16 @@ def math(
                 stage, done, free, it, used, steps, limit, W, N, HD, ROWS, BOUNDED, SHARE, ORDERED,
             )  # fmt: skip
         elif op == RESIDUAL:
-            it, used = residual(
-                d, sums, control, ring_a, ring_w, full, empty, stage, done, free, it, used,
-                W, N, D, X, SQUARES, TILES,
+            it, used, made = residual(
+                d, sums, control, ring_a, ring_w, full, empty, ahead, stage, done, free,
+                it, used, made,
+                W, N, D, X, SQUARES, TILES, LEAD,
             )  # fmt: skip
         else:
-            it, used = qkv_or_up(
-                d, op, sums, control, ring_a, ring_w, full, empty, stage, done, free, it, used,
-                W, N, D, HD, SQUARES, TILES, GAIN,
+            it, used, made = qkv_or_up(
+                d, op, sums, control, ring_a, ring_w, full, empty, ahead, stage, done, free,
+                it, used, made,
+                W, N, D, HD, SQUARES, TILES, GAIN, LEAD,
             )  # fmt: skip
         stamp(stamps, task, 1, TIMED and W == 0)
 
@@ -323,7 +333,8 @@ def tiles_kernel(
     table, starts, counters, error, stamps, sums, control, tiles, small, tails, wide, narrow, limit,
     N: gl.constexpr, ROWS: gl.constexpr, D: gl.constexpr, HD: gl.constexpr, HEADS: gl.constexpr,
     X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr, GAIN: gl.constexpr,
-    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr, TIMED: gl.constexpr,
+    BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr, LEAD: gl.constexpr,
+    TIMED: gl.constexpr,
     MATH_REGISTERS: gl.constexpr, OTHER_REGISTERS: gl.constexpr,
 ):  # fmt: skip
     """One CTA per multiprocessor; each walks its list."""
@@ -337,6 +348,7 @@ def tiles_kernel(
     full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
     empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
     q_free = gl.allocate_shared_memory(gl.int64, [1], barriers)
+    ahead = gl.allocate_shared_memory(gl.int64, [1], barriers)
     turns = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
     staged = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
     freed = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
@@ -344,6 +356,7 @@ def tiles_kernel(
         mbarrier.init(full.index(i), count=1)
         mbarrier.init(empty.index(i), count=2)
     mbarrier.init(q_free, count=2)
+    mbarrier.init(ahead, count=1)
     for i in gl.static_range(2):
         mbarrier.init(staged.index(i), count=1)
         mbarrier.init(freed.index(i), count=1)
@@ -354,15 +367,15 @@ def tiles_kernel(
         [
             (math, (
                 table, begin, end, counters, error, stamps, sums, control, ring_a, ring_w, full,
-                empty, q_free, turns, staging, staged, freed, limit,
+                empty, q_free, turns, ahead, staging, staged, freed, limit,
                 0, N, ROWS, D, HD, X, SQUARES, TILES, GAIN, BOUNDED, SHARE, ORDERED,
-                TIMED,
+                LEAD, TIMED,
             )),
             (math, (
                 table, begin, end, counters, error, stamps, sums, control, ring_a, ring_w, full,
-                empty, q_free, turns, staging, staged, freed, limit,
+                empty, q_free, turns, ahead, staging, staged, freed, limit,
                 1, N, ROWS, D, HD, X, SQUARES, TILES, GAIN, BOUNDED, SHARE, ORDERED,
-                TIMED,
+                LEAD, TIMED,
             )),
             (loader, (
                 table, begin, end, counters, error, tiles, small, tails, wide, narrow,

@@ -79,8 +79,23 @@ def skip(full, empty, stages, it):
 
 
 @gluon.jit
-def product(ring_a, ring_w, full, empty, panels, it, W: gl.constexpr, COLUMNS: gl.constexpr):
-    """[64, COLUMNS]: one product stays in flight while the stage before it is given back."""
+def follow(ahead, made, W: gl.constexpr, LEAD: gl.constexpr):
+    """Let the first warpgroup go ahead; `made` counts products."""
+    if LEAD > 0 and W == 1:
+        mbarrier.wait(ahead, made & 1)
+
+
+@gluon.jit
+def product(
+    ring_a, ring_w, full, empty, ahead, panels, it, made,
+    W: gl.constexpr, COLUMNS: gl.constexpr, LEAD: gl.constexpr,
+):  # fmt: skip
+    """[64, COLUMNS]: one product stays in flight while the stage before it is given back.
+
+    With LEAD the second warpgroup begins when the first has done so many steps, so that their
+    epilogues do not coincide: while one is in its epilogue the other has the tensor cores.
+    """
+    follow(ahead, made, W, LEAD)
     acc = gl.zeros((HALF, COLUMNS), gl.float32, layout=accumulator(COLUMNS))
     for k in range(panels):
         stage = slot(it)
@@ -91,6 +106,8 @@ def product(ring_a, ring_w, full, empty, panels, it, W: gl.constexpr, COLUMNS: g
         acc = warpgroup_mma_wait(num_outstanding=1, deps=(acc,))
         if k > 0:
             release(empty, slot(it - 1))
+            if LEAD > 0 and W == 0:
+                mbarrier.arrive(ahead, count=1, pred=k == LEAD)
         it += 1
     acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
     release(empty, slot(it - 1))
@@ -160,9 +177,11 @@ def normed(y, HD: gl.constexpr, gain):
 
 @gluon.jit
 def qkv_or_up(
-    d, op, sums, control, ring_a, ring_w, full, empty, stage, staged, freed, it, used,
+    d, op, sums, control, ring_a, ring_w, full, empty, ahead, stage, staged, freed,
+    it, used, made,
     W: gl.constexpr, N: gl.constexpr, D: gl.constexpr, HD: gl.constexpr,
     SQUARES: gl.constexpr, TILES: gl.constexpr, GAIN: gl.constexpr,
+    LEAD: gl.constexpr,
 ):  # fmt: skip
     """QUERY_KEY, VALUE and UP: 256 columns, handed over in halves of 128."""
     row = aligned(d, ROW) + W * HALF
@@ -171,7 +190,7 @@ def qkv_or_up(
     if row < N:
         mbarrier.wait(full.index(slot(it)), turn(it))
         squares = squares_of(sums, row, SQUARES, TILES)  # on their way during the product
-        acc, it = product(ring_a, ring_w, full, empty, panels, it, W, WIDE)
+        acc, it = product(ring_a, ring_w, full, empty, ahead, panels, it, made, W, WIDE, LEAD)
         left, right = halves(acc)
         layout: gl.constexpr = left.type.layout
         root = root_of(squares, layout, D)
@@ -191,15 +210,17 @@ def qkv_or_up(
             used = stage_out(stage, staged, freed, gl.where(real, left, 0.0), used)
             used = stage_out(stage, staged, freed, gl.where(real, right, 0.0), used)
     else:
+        follow(ahead, made, W, LEAD)
         it = skip(full, empty, panels, it)
-    return it, used
+    return it, used, made + 1
 
 
 @gluon.jit
 def residual(
-    d, sums, control, ring_a, ring_w, full, empty, stage, staged, freed, it, used,
+    d, sums, control, ring_a, ring_w, full, empty, ahead, stage, staged, freed,
+    it, used, made,
     W: gl.constexpr, N: gl.constexpr, D: gl.constexpr,
-    X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr,
+    X: gl.constexpr, SQUARES: gl.constexpr, TILES: gl.constexpr, LEAD: gl.constexpr,
 ):  # fmt: skip
     """RESIDUAL: gate, sum, operand and squares of the next norm."""
     row = aligned(d, ROW) + W * HALF
@@ -212,7 +233,7 @@ def residual(
         at = sums + X + rows[:, None] * D + cols[None, :]
         mbarrier.wait(full.index(slot(it)), turn(it))
         x = gl.load(at, cache_modifier=".cg")  # on its way during the product
-        acc, it = product(ring_a, ring_w, full, empty, panels, it, W, NARROW)
+        acc, it = product(ring_a, ring_w, full, empty, ahead, panels, it, made, W, NARROW, LEAD)
         x += columns_of(control, vectors + column, acc)[None, :] * acc
         gl.store(at, x)
         squares = sums + SQUARES + rows * TILES + column // NARROW
@@ -220,5 +241,6 @@ def residual(
         scaled = x * (1.0 + columns_of(control, vectors + D + column, acc))[None, :]
         used = stage_out(stage, staged, freed, scaled, used)
     else:
+        follow(ahead, made, W, LEAD)
         it = skip(full, empty, panels, it)
-    return it, used
+    return it, used, made + 1

@@ -27,13 +27,14 @@ Lists = list[list[Task]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """bounded: softmax without a running maximum; share: of so many exponentials one is taken by
-    sums (0: none); ordered: the warpgroups issue products of attention in turn; timed: stamps are
-    left.
+    sums (0: none); ordered: the warpgroups issue products of attention in turn; lead: steps of a
+    matrix product by which the first warpgroup goes ahead; timed: stamps are left.
     """
 
     bounded: bool = True
     share: int = 0
     ordered: bool = False
+    lead: int = 0
     timed: bool = False
 
 
@@ -53,6 +54,7 @@ def constants(places: Places, options: Options) -> dict[str, int]:
         "BOUNDED": int(options.bounded),
         "SHARE": options.share,
         "ORDERED": int(options.ordered),
+        "LEAD": options.lead,
         "TIMED": int(options.timed),
         "MATH_REGISTERS": MATH_REGISTERS,
         "OTHER_REGISTERS": OTHER_REGISTERS,
@@ -299,7 +301,9 @@ def by_kind(lists: Lists, stamps: Tensor) -> dict[str, dict[str, float]]:
 
 
 def measure(shape: Shape, options: Options, *, layers: int, each: int) -> dict[str, Any]:
-    """Errors of one block and of the chain, times of the chain and of each kind of task alone."""
+    """Errors of one block and of the chain, times of the chain and of each kind of task alone.
+    `stuck`: 2 n + 1 (late: 2 n + 2) of row n of the table, -1 in a merge, 0 if nothing was.
+    """
     ctas = torch.cuda.get_device_properties(0).multi_processor_count
     result: dict[str, Any] = {}
     one = Arenas(shape, 1, draw(shape, 1))

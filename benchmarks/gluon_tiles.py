@@ -40,12 +40,14 @@ class Variant:
     bounded: bool = True
     share: int = 0
     ordered: bool = False
+    lead: int = 0
 
     @property
     def name(self) -> str:
         """As the command line takes it."""
         softmax = "bounded" if self.bounded else "maximum"
         marks = [f"share{self.share}"] * (self.share > 0) + ["ordered"] * self.ordered
+        marks += [f"lead{self.lead}"] * (self.lead > 0)
         return "-".join([self.engine, self.shape, softmax, *marks])
 
     @property
@@ -53,22 +55,25 @@ class Variant:
         """Of a Gluon variant."""
         import gluon_run  # late: Triton is not everywhere
 
-        return gluon_run.Options(bounded=self.bounded, share=self.share, ordered=self.ordered)
+        return gluon_run.Options(
+            bounded=self.bounded, share=self.share, ordered=self.ordered, lead=self.lead
+        )
 
 
 VARIANTS = [
     Variant("gluon", "D"),
-    Variant("triton"),
+    Variant("triton", "D"),
     Variant("torch"),
+    Variant("gluon", "D", ordered=True, lead=2),
     Variant("gluon", "C"),
-    Variant("gluon", "E"),
-    Variant("gluon", "D", ordered=True),
-    Variant("gluon", "C", ordered=True),
+    Variant("triton", "C"),
+    Variant("gluon", "C", share=4, ordered=True, lead=2),
+    Variant("gluon", "E", ordered=True, lead=2),
+    Variant("gluon", "D", lead=2),
     Variant("gluon", "C", share=4),
-    Variant("gluon", "C", share=4, ordered=True),
+    Variant("gluon", "E"),
     Variant("gluon", "D", bounded=False),
     Variant("gluon", "C", bounded=False),
-    Variant("gluon", "D", share=4),
 ]
 NAMED = {variant.name: variant for variant in VARIANTS}
 
@@ -85,11 +90,9 @@ def measure(variant: Variant) -> dict[str, Any]:
     import gluon_triton
 
     if variant.engine == "triton":
-        return {
-            name: gluon_triton.measure(shape, bounded=True, each=EACH)
-            for name, shape in SHAPES.items()
-        }
-    return {name: gluon_triton.torch_times(shape) for name, shape in SHAPES.items()}
+        return gluon_triton.measure(SHAPES[variant.shape], bounded=variant.bounded, each=EACH)
+    times = {name: gluon_triton.torch_times(shape) for name, shape in SHAPES.items()}
+    return times | {"ceiling_tflops": gluon_triton.ceiling()}
 
 
 def warm_up(variant: Variant) -> dict[str, Any]:
@@ -103,8 +106,7 @@ def warm_up(variant: Variant) -> dict[str, Any]:
     elif variant.engine == "triton":
         import gluon_triton
 
-        for shape in SHAPES.values():
-            gluon_triton.warm_up(shape, bounded=True)
+        gluon_triton.warm_up(SHAPES[variant.shape], bounded=variant.bounded)
     return {}
 
 
@@ -214,7 +216,7 @@ def main() -> int:
         if args.json:
             Path(args.json).write_text(json.dumps(results, indent=1))
 
-    workers = min(12, os.cpu_count() or 1)
+    workers = min(16, os.cpu_count() or 1)
     if args.compile:
         for variant in chosen:
             if variant.engine == "gluon":

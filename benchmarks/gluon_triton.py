@@ -166,6 +166,12 @@ def measure(shape: Shape, *, bounded: bool, each: int) -> dict[str, Any]:
     return out
 
 
+def ceiling() -> float:
+    """TFLOP/s of a large product."""
+    a = torch.randn(8192, 8192, device="cuda").bfloat16()
+    return 2 * 8192**3 / milliseconds(partial(torch.mm, a, a)) / 1e9
+
+
 def torch_times(shape: Shape) -> dict[str, Any]:
     """Whole matrices by cuBLAS, and attention over all keys by torch, each a launch of its own."""
     d, f = shape.width, shape.ffn
