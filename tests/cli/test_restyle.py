@@ -165,7 +165,9 @@ def test_a_fault_keeps_the_file_that_was_to_be_replaced(clip: Path, tmp_path: Pa
 def test_sigint_to_the_process(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "in.mp4", frames=500)
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        # a shell's background jobs ignore it, and so would this process of theirs
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from tests.cli.test_restyle import Inverter, restyle_with\n"
         "class Slow(Inverter):\n"
         "    def step(self, frame):\n"
