@@ -217,9 +217,7 @@ def attend(
     W: gl.constexpr, N: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr,
     BOUNDED: gl.constexpr, SHARE: gl.constexpr, ORDERED: gl.constexpr,
 ):  # fmt: skip
-    """ATTEND and ATTEND_PART. The queries lie beside the first two stages; the keys and values of
-    a tile in two stages that follow each other.
-    """
+    """ATTEND, ATTEND_PART. Queries lie beside the first two stages, keys and values in two each."""
     FOLD: gl.constexpr = 128 // HD
     SCALE: gl.constexpr = LOG2_E / HD**0.5
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
@@ -260,10 +258,9 @@ def attend(
         )  # fmt: skip
         gl.thread_barrier()
         mbarrier.arrive(q_free, count=1)
-        stage_of = slot(it)
-        out = warpgroup_mma(p, pairs.index(stage_of * FOLD), out, is_async=True)
+        out = warpgroup_mma(p, pairs.index(slot(it) * FOLD), out, is_async=True)
         out = warpgroup_mma_wait(num_outstanding=0, deps=(out,))
-        release(empty, stage_of)
+        release(empty, slot(it))
         it += 1
         used = finish(
             d, op, sums, counters, error, row, top, total, out, stage, staged, freed, used, limit,

@@ -381,12 +381,8 @@ def tiles_kernel(
                 table, begin, end, counters, error, tiles, small, tails, wide, narrow,
                 ring_a, ring_w, full, empty, q_free, limit, ROWS, HD, HEADS,
             )),
-            (storer, (
-                table, begin, end, counters, small, staging, staged, freed, 0, N, ROWS, HD,
-            )),
-            (storer, (
-                table, begin, end, counters, small, staging, staged, freed, 1, N, ROWS, HD,
-            )),
+            (storer, (table, begin, end, counters, small, staging, staged, freed, 0, N, ROWS, HD)),
+            (storer, (table, begin, end, counters, small, staging, staged, freed, 1, N, ROWS, HD)),
         ],
         [4, 1, 1, 1],
         [MATH_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS],

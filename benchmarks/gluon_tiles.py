@@ -3,7 +3,7 @@ benchmarks/gluon_tiles.py [--json FILE]` on a Hopper GPU, `--compile` without on
 
 Blocks of the shapes C, D and E, reduced to their products and attention, run as tasks in static
 lists with counters in one persistent launch of a warp-specialised Gluon kernel (`gluon_kernel`),
-against float32, beside the mega kernel's Triton bodies and torch. Every variant has a process and a
+against float32, beside torch's own kernels. Every variant has a process and a
 time limit of its own; all are compiled first, at the same time.
 """
 
@@ -62,11 +62,9 @@ class Variant:
 
 VARIANTS = [
     Variant("gluon", "D"),
-    Variant("triton", "D"),
     Variant("torch"),
     Variant("gluon", "D", ordered=True, lead=2),
     Variant("gluon", "C"),
-    Variant("triton", "C"),
     Variant("gluon", "C", share=4, ordered=True, lead=2),
     Variant("gluon", "E", ordered=True, lead=2),
     Variant("gluon", "D", lead=2),
@@ -87,12 +85,10 @@ def measure(variant: Variant) -> dict[str, Any]:
 
         shape = SHAPES[variant.shape]
         return gluon_run.measure(shape, variant.options, layers=LAYERS, each=EACH)
-    import gluon_triton
+    import gluon_torch
 
-    if variant.engine == "triton":
-        return gluon_triton.measure(SHAPES[variant.shape], bounded=variant.bounded, each=EACH)
-    times = {name: gluon_triton.torch_times(shape) for name, shape in SHAPES.items()}
-    return times | {"ceiling_tflops": gluon_triton.ceiling()}
+    times = {name: gluon_torch.torch_times(shape) for name, shape in SHAPES.items()}
+    return times | {"ceiling_tflops": gluon_torch.ceiling()}
 
 
 def warm_up(variant: Variant) -> dict[str, Any]:
@@ -103,10 +99,6 @@ def warm_up(variant: Variant) -> dict[str, Any]:
         import gluon_run
 
         gluon_run.warm_up(SHAPES[variant.shape], variant.options)
-    elif variant.engine == "triton":
-        import gluon_triton
-
-        gluon_triton.warm_up(SHAPES[variant.shape], bounded=variant.bounded)
     return {}
 
 
