@@ -1,4 +1,4 @@
-"""What torch's own kernels take for the tasks of the Gluon experiment: cuBLAS products and attention.
+"""What torch's own kernels take for the tasks of the Gluon experiment: products and attention.
 
 The mega kernel's own bodies are timed by `everframe bench engines --timeline`.
 """
