@@ -150,7 +150,8 @@ export class LiveClient extends EventTarget {
    * @param {{width: number, height: number, captureMs: number, codec?: number, key?: boolean}} frame
    * @returns {number} its id, or -1 if it was left out */
   send(coded, frame) {
-    if (!this.ready || !this._socket) {
+    // the socket may have closed while the frame was coded, before its event came
+    if (!this.ready || this._socket?.readyState !== WebSocket.OPEN) {
       this.skipped += 1;
       return -1;
     }
