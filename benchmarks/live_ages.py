@@ -27,26 +27,15 @@ import av
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.live_browser import ARGUMENTS, CLIP
 from everframe.serve.host import Limits
 from everframe.serve.models import IDENTITY, Models
 from everframe.serve.server import Address, Server
 from everframe.stream.resize import Size
 
-CLIP = Path(__file__).resolve().parents[1] / "examples/webcam.mp4"
 BITS, FRAMES, FPS, ROWS = 8, 100, 25, 64
 SIDE = 512
 WARM_MS = 6000
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-)
 READ = """async ([bits, rounds]) => {
   const c = new OffscreenCanvas(64, 60).getContext("2d", { willReadFrequently: true });
   const read = (image) => {
