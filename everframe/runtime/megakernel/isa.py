@@ -200,13 +200,14 @@ class TaskGraph:
     """Instructions in an order in which they could run one by one.
 
     buffers: rows and columns by name; external: those that exist before the launch; counters: how
-    many; totals: signals that each counter gets.
+    many; totals: signals that each counter gets; order: how to schedule it, see `schedule.ORDERS`.
     """
 
     instructions: tuple[Instruction, ...]
     buffers: Mapping[str, tuple[int, int]]
     external: frozenset[str]
     totals: tuple[int, ...]
+    order: int = 0
 
 
 def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:

@@ -55,4 +55,5 @@ def lower(plan: FramePlan, tiles: Tiles, steps: int) -> TaskGraph:
         buffers=buffers_of(plan, tiles),
         external=frozenset(f"input.{name}" for name in SEGMENTS),
         totals=tuple(state.totals),
+        order=tiles.order,
     )

@@ -36,7 +36,8 @@ class Tiles:
     a tile is split so that the multiprocessors are filled. stages, key_stages, conv_stages: depth
     of the load pipelines of matrix products, attention and convolutions; per_sm: CTAs that share a
     multiprocessor; bulk: 1 if tiles are loaded by the copy engine (TMA); ahead: 1 if the weights of
-    a tile are asked into the L2 cache before its first wait.
+    a tile are asked into the L2 cache before its first wait; order: of the lists, see
+    `schedule.ORDERS`.
     """
 
     rows: int = 64
@@ -56,6 +57,7 @@ class Tiles:
     per_sm: int = 1
     bulk: int = 0
     ahead: int = 1
+    order: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.
@@ -111,6 +113,8 @@ def refuse(plan: FramePlan) -> None:
         )
 
 
+FEW = 64
+"""CTAs up to which the order of the graph, in which streams side by side were measured, stays."""
 LARGE = 128 * 128 * 48
 """Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
 
@@ -147,6 +151,7 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         conv_stages=4 if large else 3,
         warps=8 if large else 4,
         ahead=0 if large else 1,  # measured: D takes 8 % longer with it
+        order=int(not large and sms > FEW),
     )
 
 

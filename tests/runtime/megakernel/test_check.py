@@ -11,7 +11,7 @@ from everframe.runtime.megakernel.isa import Instruction, Opcode, Read, Region
 from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.plan import FramePlan
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
+from everframe.runtime.megakernel.schedule import ORDERS, Schedule, schedule_tasks
 from everframe.runtime.megakernel.tiles import Tiles
 from tests.nets import UNEVEN
 
@@ -52,6 +52,14 @@ def anything(_: Instruction) -> bool:
 
 def test_the_schedule_of_the_lowering_is_accepted() -> None:
     check_schedule(good())
+
+
+@pytest.mark.parametrize("sms", [1, 9, 132])
+@pytest.mark.parametrize("order", range(1, len(ORDERS)))
+def test_schedules_by_readiness_are_accepted(order: int, sms: int) -> None:
+    schedule = schedule_tasks(lower(plan(), replace(TILES, order=order), 2), sms)
+    check_schedule(schedule)
+    assert schedule.estimate_us > 0
 
 
 @pytest.mark.parametrize(

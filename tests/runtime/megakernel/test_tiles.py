@@ -51,7 +51,7 @@ def test_the_estimate_of_pocket_is_near_what_was_measured(
     ctas: int, parts: tuple[int, int], measured_us: int
 ) -> None:
     plan = pocket()
-    tiles = replace(default_tiles(plan), attend_parts=parts[0], down_parts=parts[1])
+    tiles = replace(default_tiles(plan), attend_parts=parts[0], down_parts=parts[1], order=0)
     schedule = schedule_tasks(lower(plan, tiles, 1), ctas)
     assert abs(schedule.estimate_us / measured_us - 1) < 0.25
 
