@@ -188,11 +188,17 @@ def _softmax_step(q: Array, keys: Array, values: Array, state: Softmax) -> Softm
 
 def _merge(machine: Machine, task: Instruction, state: Softmax) -> Softmax:
     """Add the parts in their order, this one last."""
-    parts = [machine.read(task, r.region, 2) for r in task.reads if r.stage == 2]
-    states: list[Softmax] = [(p[:, -2], p[:, -1], p[:, :-2]) for p in parts]
-    states.append(state)
+    return _together([*_states(machine, task, 2), state])
+
+
+def _states(machine: Machine, task: Instruction, stage: int) -> list[Softmax]:
+    parts = [machine.read(task, r.region, stage) for r in task.reads if r.stage == stage]
+    return [(p[:, -2], p[:, -1], p[:, :-2]) for p in parts]
+
+
+def _together(states: list[Softmax]) -> Softmax:
     top = np.max([s[0] for s in states], 0)
-    total, result = np.zeros_like(top), np.zeros_like(state[2])
+    total, result = np.zeros_like(top), np.zeros_like(states[0][2])
     for own_top, own_total, own_result in states:
         fade = np.exp(own_top - top)
         total = total + own_total * fade
@@ -200,21 +206,46 @@ def _merge(machine: Machine, task: Instruction, state: Softmax) -> Softmax:
     return top, total, result
 
 
+def merge(machine: Machine, task: Instruction) -> Work:
+    """Some rows of the attention of a head, from all its parts."""
+    yield 0
+    _, total, result = _together(_states(machine, task, 0))
+    machine.write(task, task.writes[0], result / total[:, None])
+
+
 def residual(machine: Machine, task: Instruction) -> Work:
     """`x += gate * product`."""
     yield 0
-    matrix, number = Matrix(task.fields["weight"]), task.fields["block"]
+    matrix = Matrix(task.fields["weight"])
     source = task.reads[0].region
     y = machine.read(task, source, 0) @ _matrix(machine, task, matrix, source).T
     yield 2
     for read in task.reads[2:]:
         y = y + machine.read(task, read.region, 2)
+    _add(machine, task, machine.read(task, task.reads[1].region, 0), y)
+
+
+def _add(machine: Machine, task: Instruction, x: Array, y: Array) -> None:
+    """Gated, to the tokens."""
+    matrix, number = Matrix(task.fields["weight"]), task.fields["block"]
     step = machine.steps[task.step]
     control = step.blocks[number]
     gate = control.gate_a if matrix == Matrix.OUT else control.gate_f
-    x = machine.read(task, task.reads[1].region, 0) + gate[slice(*task.cols)] * y
     out = matrix == Matrix.OUT
-    _leave(machine, task, x, next_scale(machine.plan, step, number, after_attention=out))
+    scale = next_scale(machine.plan, step, number, after_attention=out)
+    _leave(machine, task, x + gate[slice(*task.cols)] * y, scale)
+
+
+def finish(machine: Machine, task: Instruction) -> Work:
+    """Some rows of a residual, from all partial sums: the last first, as when it adds the others
+    itself.
+    """
+    yield 0
+    *parts, x = (machine.read(task, read.region, 0) for read in task.reads)
+    y = parts[-1]
+    for part in parts[:-1]:
+        y = y + part
+    _add(machine, task, x, y)
 
 
 def up(machine: Machine, task: Instruction) -> Work:
@@ -243,4 +274,6 @@ TILES: dict[Opcode, Callable[[Machine, Instruction], Work]] = {
     Opcode.CONV_IN: conv_in,
     Opcode.CONV: conv,
     Opcode.CONV_OUT: conv_out,
+    Opcode.MERGE: merge,
+    Opcode.FINISH: finish,
 }

@@ -170,7 +170,8 @@ def _qkv(layout: Layout, instruction: Instruction) -> Words:
 def _attend(layout: Layout, instruction: Instruction) -> Words:
     """line of q, of the result, of the prompt's keys, of this frame's, of a past slot's; heads,
     past frames, first and last key tile, 1 if this frame's keys are in the new slot, line of the
-    age offsets, of the parts (this head), part, parts, line of the scratch for biases.
+    age offsets, of the parts (this head), part, parts (one more where an instruction of its own
+    adds them), line of the scratch for biases.
     """
     block, fields = _block(layout, instruction), instruction.fields
     panels = layout.head_dim // PANEL
@@ -194,8 +195,30 @@ def _attend(layout: Layout, instruction: Instruction) -> Words:
         age,
         parts + line_of_head,
         fields["part"],
-        fields["parts"],
+        fields["parts"] + (layout.tiles.merge_rows > 0 and fields["parts"] > 1),
         layout.sums.at["biases"] + biases,
+    ]
+
+
+def _merge(layout: Layout, instruction: Instruction) -> Words:
+    """line of the result, of the parts (this head), parts."""
+    head, panels = instruction.fields["head"], layout.head_dim // PANEL
+    return [
+        layout.work.at["o"] + head * panels * layout.rows,
+        layout.sums.at["attend.0"] + head * layout.rows * (layout.head_dim + 2) // PANEL,
+        instruction.fields["parts"],
+    ]
+
+
+def _finish(layout: Layout, instruction: Instruction) -> Words:
+    """line of the parts, number of parts, line of the next scale, of the gate."""
+    fields, step = instruction.fields, instruction.step
+    out = fields["weight"] == Matrix.OUT
+    return [
+        layout.sums.at["sum.0"],
+        fields["parts"],
+        _next_scale(layout, step, fields["block"], after_attention=out),
+        layout.control.at[f"{'gate_a' if out else 'gate_f'}.{step}.{fields['block']}"],
     ]
 
 
@@ -273,4 +296,6 @@ ENCODERS: dict[Opcode, Callable[[Layout, Instruction], Words]] = {
     Opcode.CONV_IN: _conv_in,
     Opcode.CONV: _conv,
     Opcode.CONV_OUT: _conv_out,
+    Opcode.MERGE: _merge,
+    Opcode.FINISH: _finish,
 }

@@ -52,6 +52,8 @@ class Opcode(IntEnum):
     CONV_IN = 9
     CONV = 10
     CONV_OUT = 11
+    MERGE = 12
+    FINISH = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,14 @@ INSTRUCTIONS: dict[Opcode, Meaning] = {
     Opcode.CONV_OUT: Meaning(
         fields=("last",), computes="last convolution, colour maps, Euler update, bytes"
     ),
+    Opcode.MERGE: Meaning(
+        fields=("block", "head", "parts"),
+        computes="some rows of the attention of a head from all its parts",
+    ),
+    Opcode.FINISH: Meaning(
+        fields=("weight", "block", "parts"),
+        computes="some rows of a RESIDUAL or EMBED from all its partial sums",
+    ),
 }
 
 
@@ -115,6 +125,7 @@ class Matrix(IntEnum):
     ANCHOR_CAMERA = 3
     OUT = 4
     DOWN = 5
+    NOISY = 6
 
 
 SEGMENTS = ("camera", "previous", "anchor_output", "anchor_camera", "noisy")
@@ -218,6 +229,11 @@ def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:
         2 * rows * cols * inner / FLOPS_PER_US, 2 * (rows + cols) * inner / LOAD_BYTES_PER_US
     )
     return TASK_US + product + rows * cols * side / SIDE_BYTES_PER_US
+
+
+def sum_cost(rows: int, cols: int, parts: int) -> float:
+    """Estimated microseconds of adding partial sums, all of them loaded at once."""
+    return TASK_US + rows * cols * parts * 4 / SIDE_BYTES_PER_US
 
 
 def attention_cost(tile: tuple[int, int], count: float, head_dim: int) -> float:

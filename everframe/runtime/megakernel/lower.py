@@ -27,10 +27,9 @@ def buffers_of(plan: FramePlan, tiles: Tiles) -> dict[str, Span]:
     table |= {f"kv.{parity}": (n, 2 * inner) for parity in range(2)}
     table |= {"o": (n, inner), "h": (n, max(block.ffn for block in plan.blocks))}
     table |= {
-        f"attend.{part}": (n, heads * (plan.head_dim + 2)) for part in range(tiles.attend_parts - 1)
+        f"attend.{part}": (n, heads * (plan.head_dim + 2)) for part in range(tiles.attend_sums)
     }
-    parts = max(tiles.out_parts, tiles.down_parts)
-    table |= {f"sum.{part}": (n, d) for part in range(parts - 1)}
+    table |= {f"sum.{part}": (n, d) for part in range(tiles.residual_sums)}
     table["head"] = (n, plan.patch_channels + AFFINE + 2 * plan.detail_channels)
     table |= {f"detail.{parity}": (positions, plan.detail_channels) for parity in range(2)}
     table["frame"] = (positions, PIXELS)

@@ -334,6 +334,9 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "MOST": tiles.attend_parts,
         "AHEAD": tiles.ahead,
         "TMA": tiles.bulk,
+        "MERGE_ROWS": tiles.merge_rows,
+        "FINISH_ROWS": tiles.finish_rows,
+        "SUMS": max(tiles.out_parts, tiles.down_parts),
     }
 
 

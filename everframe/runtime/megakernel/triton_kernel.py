@@ -12,6 +12,7 @@ from everframe.runtime.megakernel.triton_memory import (
     ATTEND_PART,
     CONV,
     CONV_IN,
+    CONV_OUT,
     EMBED,
     HEAD,
     PART,
@@ -27,6 +28,7 @@ from everframe.runtime.megakernel.triton_memory import (
     stamp,
 )
 from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
+from everframe.runtime.megakernel.triton_sums import sum_tile
 from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
 
 BUILD_ERRORS: tuple[type[Exception], ...] = (TritonError,)
@@ -140,6 +142,7 @@ def frame_kernel(
     CONV_STAGES: tl.constexpr, KEY_STAGES: tl.constexpr, BOUNDED: tl.constexpr, LIMIT: tl.constexpr,
     AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr, SPLIT: tl.constexpr,
     MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr, WINDOW: tl.constexpr, TMA: tl.constexpr,
+    MERGE_ROWS: tl.constexpr, FINISH_ROWS: tl.constexpr, SUMS: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
     at = tl.load(starts + tl.program_id(0))
@@ -159,6 +162,7 @@ def frame_kernel(
                 work, sums, fixed, prompt, new_slot, slot1, slot2, slot3, slot4, slot5, slot6,
                 slot7, slot8, key_tiles, origin, counters, error, d, epoch, filled, N, P, K, KP,
                 HEADS, ROWS, PROMPT_ROWS, WINDOW, BM, BS, BOUNDED, MOST, KEY_STAGES, LIMIT, TMA,
+                MERGE_ROWS > 0,
             )  # fmt: skip
         elif op <= HEAD:
             ok = matrix_tile(
@@ -168,11 +172,16 @@ def frame_kernel(
                 LOCAL, COARSE, BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, SPLIT, STAGES,
                 LIMIT, AHEAD, TMA,
             )  # fmt: skip
-        else:
+        elif (MERGE_ROWS + FINISH_ROWS == 0) or (op <= CONV_OUT):
             ok = map_tile(
                 op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
                 error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS,
                 MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
+            )  # fmt: skip
+        else:
+            ok = sum_tile(
+                op, d, work, sums, control, counters, error, epoch, KP, HEADS, ROWS, WIDTH, SCALED,
+                X, SQUARES, BN, MERGE_ROWS, FINISH_ROWS, BOUNDED, MOST, SUMS, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED)
         order_copies(TMA)
