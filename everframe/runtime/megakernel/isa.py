@@ -70,8 +70,8 @@ INSTRUCTIONS: dict[Opcode, Meaning] = {
         computes="one row of patches of an input picture, as matrix rows or for the detail path",
     ),
     Opcode.PART: Meaning(
-        fields=("weight", "block", "part", "parts"),
-        computes="partial sums of a matrix product over a part of its inner axis",
+        fields=("weight", "block", "part", "share", "shares"),
+        computes="partial sums, by their number, of a share of the inner axis of a matrix product",
     ),
     Opcode.EMBED: Meaning(
         fields=("parts",), computes="tokens of the noisy target, plus partial sums and positions"
@@ -89,7 +89,7 @@ INSTRUCTIONS: dict[Opcode, Meaning] = {
         computes="attention over the remaining key tiles (this frame last), merged with the parts",
     ),
     Opcode.RESIDUAL: Meaning(
-        fields=("weight", "block", "part", "parts"),
+        fields=("weight", "block", "part", "parts", "share", "shares"),
         computes="gated matrix product added to the tokens; the next norm's operand and squares",
     ),
     Opcode.UP: Meaning(fields=("block",), computes="norm, modulation, projection and SwiGLU"),
@@ -211,7 +211,9 @@ class TaskGraph:
     """Instructions in an order in which they could run one by one.
 
     buffers: rows and columns by name; external: those that exist before the launch; counters: how
-    many; totals: signals that each counter gets; order: how to schedule it, see `schedule.ORDERS`.
+    many; totals: signals that each counter gets; order: how to schedule it, see `schedule.ORDERS`;
+    rehearsals: one instruction of each kind that a CTA may run for nothing, see
+    `schedule.rehearse`.
     """
 
     instructions: tuple[Instruction, ...]
@@ -219,6 +221,7 @@ class TaskGraph:
     external: frozenset[str]
     totals: tuple[int, ...]
     order: int = 0
+    rehearsals: tuple[Instruction, ...] = ()
 
 
 def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:

@@ -132,7 +132,7 @@ class Layout:
         heads = max(block.heads for block in self.plan.blocks)
         self.sums.take("x", square)
         self.sums.take("squares", len(spans(self.plan.width, self.tiles.model_cols)) * self.rows)
-        for part in range(4):
+        for part in range(self.tiles.embed_sums):
             self.sums.take(f"embed.{part}", square)
         for part in range(self.tiles.residual_sums):
             self.sums.take(f"sum.{part}", square)

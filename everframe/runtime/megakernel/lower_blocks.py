@@ -247,7 +247,7 @@ def _residual(
                     Opcode.RESIDUAL if own else Opcode.PART,
                     f"blocks.{block.index}.{weight.name.lower()}.{part}",
                     (step, rows, cols),
-                    fields=fields | {"part": part},
+                    fields=fields | {"part": part, "share": part, "shares": len(pieces)},
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
@@ -274,7 +274,9 @@ def finish(
     """Tokens from all their partial sums, by few rows at a time; a wait for each tile of rows and
     columns. `what` is (step, name).
     """
-    columns, size = spans(state.plan.width, state.tiles.model_cols), state.tiles.finish_rows
+    columns, size = spans(state.plan.width, state.tiles.model_cols), state.tiles.sum_rows
+    embedding = fields["weight"] == Matrix.NOISY
+    name = "embed" if embedding else "sum"
     for m, whole in enumerate(state.row_blocks()):
         for n, cols in enumerate(columns):
             for rows in state.slices(whole, size):
@@ -285,8 +287,11 @@ def finish(
                     fields=fields,
                     access=(
                         [
-                            *(Read(region(f"sum.{i}", rows, cols)) for i in range(fields["parts"])),
-                            Read(region("x", rows, cols)),
+                            *(
+                                Read(region(f"{name}.{i}", rows, cols))
+                                for i in range(fields["parts"])
+                            ),
+                            *([] if embedding else [Read(region("x", rows, cols))]),
                         ],
                         norm_writes(rows, cols, n),
                     ),

@@ -12,7 +12,7 @@ import heapq
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from everframe.runtime.megakernel.isa import MERGE_US, SIGNAL_US, Instruction, Opcode, TaskGraph
 from everframe.runtime.megakernel.timing import COLD_US, Timing, timing_of
@@ -24,6 +24,10 @@ CTA that is free last among those that are free in time, so that fewer CTAs fetc
 """
 MARGIN_US = 1.5
 """How much earlier than it is needed a CTA must be free to count as free in time."""
+REHEARSAL_US = 2.5
+"""What an instruction of the detail path takes that is run for nothing, its code at hand."""
+RECENT = 6
+"""How many instructions earlier the code may be fetched: it must still be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +52,11 @@ class Schedule:
 
 def schedule_tasks(graph: TaskGraph, sms: int) -> Schedule:
     """List scheduling by estimated cost, for `sms` multiprocessors, in the graph's order."""
-    if graph.order:
-        return _Readiness(graph, sms).schedule()
+    made = _Readiness(graph, sms).schedule() if graph.order else _in_order(graph, sms)
+    return rehearse(made) if graph.rehearsals else made
+
+
+def _in_order(graph: TaskGraph, sms: int) -> Schedule:
     waiting, unblocks = _dependencies(graph)
     signals = [0] * len(graph.totals)
     ready_at = [0.0] * len(graph.totals)
@@ -205,3 +212,58 @@ def _ways(graph: TaskGraph, timings: Sequence[Timing]) -> list[float]:
             for counter in range(wait.first, wait.first + wait.count):
                 after[counter] = max(after[counter], stages[wait.stage] + SIGNAL_US)
     return ways
+
+
+def rehearse(schedule: Schedule) -> Schedule:
+    """Let CTAs that have nothing to do before their first instruction of the detail path run each
+    kind of its instructions once for nothing: the code is in the instruction cache afterwards.
+    They wait for nothing, touch no memory that another instruction writes, and nobody waits for
+    them.
+    """
+    graph, counter = schedule.graph, len(schedule.graph.totals)
+    instructions = list(graph.instructions)
+    lists: list[tuple[int, ...]] = []
+    for tasks in schedule.lists:
+        made: list[int] = []
+        places = _rehearsal_places(schedule, tasks)
+        for place, task in enumerate(tasks):
+            for template in places.get(place, ()):
+                made.append(len(instructions))
+                instructions.append(replace(template, signal=counter))
+            made.append(task)
+        lists.append(tuple(made))
+    added = len(instructions) - len(graph.instructions)
+    whole = replace(
+        graph, instructions=tuple(instructions), totals=(*graph.totals, added), rehearsals=()
+    )
+    return replace(schedule, graph=whole, lists=tuple(lists))
+
+
+def _rehearsal_places(
+    schedule: Schedule, tasks: Sequence[int]
+) -> Mapping[int, Sequence[Instruction]]:
+    """Before which instructions of a list: for each kind in it the last ones that are waited in for
+    long enough, before the first instruction of the detail path is over.
+    """
+    ops = [schedule.graph.instructions[task].op for task in tasks]
+    known = [x for x in schedule.graph.rehearsals if x.op in ops]
+    places: defaultdict[int, list[Instruction]] = defaultdict(list)
+    if not known:
+        return places
+    end = min(ops.index(x.op) for x in known) + 1
+    idle = {i: _idle(schedule, tasks[i]) for i in range(max(0, end - RECENT), end)}
+    for template in known:
+        need = REHEARSAL_US + COLD_US[template.op]
+        place = max((i for i, left in idle.items() if left >= need), default=None)
+        if place is not None:
+            idle[place] -= need
+            places[place].append(template)
+    return places
+
+
+def _idle(schedule: Schedule, task: int) -> float:
+    """How long its CTA is expected to wait in an instruction, if its code must be fetched."""
+    begin, end = schedule.expected[task]
+    instruction = schedule.graph.instructions[task]
+    fetch = COLD_US.get(instruction.op, 0.0)
+    return end - begin - timing_of(instruction).alone - fetch

@@ -335,8 +335,10 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "AHEAD": tiles.ahead,
         "TMA": tiles.bulk,
         "MERGE_ROWS": tiles.merge_rows,
-        "FINISH_ROWS": tiles.finish_rows,
-        "SUMS": max(tiles.out_parts, tiles.down_parts),
+        "FINISH_ROWS": tiles.sum_rows,
+        "REHEARSED": tiles.rehearsed,
+        "SUMS": max(tiles.out_parts, tiles.down_parts) if tiles.finish_rows else 0,
+        "EMBED_SUMS": 5 * tiles.embed_parts,
     }
 
 

@@ -99,7 +99,7 @@ def map_tile(
     LOCAL: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, AFFINE_BIAS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
     C: tl.constexpr, CP: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
-    STAGES: tl.constexpr, LIMIT: tl.constexpr,
+    STAGES: tl.constexpr, LIMIT: tl.constexpr, REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """The instructions of the detail path."""
     ok = 1
@@ -107,17 +107,18 @@ def map_tile(
         ok = conv_in(
             work, sums, convolutions, control, counters, error, d, epoch,
             INPUT, LOCAL, LOCAL_COLUMNS, MAP_ROWS, MAP_COLS, CELLS, C, CP, BC, STAGES, LIMIT,
+            REHEARSED,
         )  # fmt: skip
     elif op == CONV:
         ok = conv(
             work, convolutions, control, counters, error, d, epoch,
-            MAP_ROWS, MAP_COLS, C, CP, BC, STAGES, LIMIT,
+            MAP_ROWS, MAP_COLS, C, CP, BC, STAGES, LIMIT, REHEARSED,
         )  # fmt: skip
     else:
         ok = conv_out(
             work, sums, convolutions, fixed, control, camera, noise, out,
             counters, error, d, epoch, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
-            MAP_ROWS, MAP_COLS, CELLS, CP, ROWS, BC, STAGES, LIMIT,
+            MAP_ROWS, MAP_COLS, CELLS, CP, ROWS, BC, STAGES, LIMIT, REHEARSED,
         )  # fmt: skip
     return ok
 
@@ -143,6 +144,7 @@ def frame_kernel(
     AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr, SPLIT: tl.constexpr,
     MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr, WINDOW: tl.constexpr, TMA: tl.constexpr,
     MERGE_ROWS: tl.constexpr, FINISH_ROWS: tl.constexpr, SUMS: tl.constexpr,
+    EMBED_SUMS: tl.constexpr, REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
     at = tl.load(starts + tl.program_id(0))
@@ -176,12 +178,13 @@ def frame_kernel(
             ok = map_tile(
                 op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
                 error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS,
-                MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
+                MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT, REHEARSED,
             )  # fmt: skip
         else:
             ok = sum_tile(
-                op, d, work, sums, control, counters, error, epoch, KP, HEADS, ROWS, WIDTH, SCALED,
-                X, SQUARES, BN, MERGE_ROWS, FINISH_ROWS, BOUNDED, MOST, SUMS, LIMIT,
+                op, d, work, sums, fixed, control, counters, error, epoch, has_previous, has_anchor,
+                BASE, PREVIOUS, ANCHOR, KP, HEADS, ROWS, WIDTH, SCALED, X, SQUARES, BN, MERGE_ROWS,
+                FINISH_ROWS, BOUNDED, MOST, SUMS, EMBED_SUMS, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED)
         order_copies(TMA)

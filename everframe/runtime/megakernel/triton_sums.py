@@ -1,8 +1,8 @@
 # pyright: basic, reportMissingImports=false
 # (triton is not installed where there is no GPU, and has no types)
-"""Triton: instructions that only add partial sums, few rows each, so that all loads of a tile are on
-their way at once and many CTAs share the work. The last part is added first: the bits are those of
-an instruction that adds the other parts to its own.
+"""Triton: instructions that only add partial sums, few rows each, so that all loads of a tile are
+on their way at once and many CTAs share the work. The last part is added first: the bits are those
+of an instruction that adds the other parts to its own.
 """
 
 import triton
@@ -21,6 +21,7 @@ from everframe.runtime.megakernel.triton_memory import (
     wait_of,
     word,
 )
+from everframe.runtime.megakernel.triton_tokens import embed_bias
 
 
 @triton.jit
@@ -73,12 +74,39 @@ def finish_rows(
 
 
 @triton.jit
+def finish_embedding(
+    work, sums, fixed, control, counters, error, d, epoch, has_previous, has_anchor,
+    BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
+    SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    PARTS: tl.constexpr, LIMIT: tl.constexpr,
+):  # fmt: skip
+    """FINISH of an embedding, which has PARTS parts."""
+    m0, n0, start = first_row(d), first_col(d), wait_of(d, epoch, 0)
+    partial = sums + start_of(word(d, 0))
+    rows = m0 + tl.arange(0, BM)
+    cols = n0 + tl.arange(0, BN)
+    at = rows[:, None] * WIDTH + cols[None, :]
+    scales = tl.load(control + start_of(word(d, 2)) + cols)
+    x = tl.load(fixed + BASE * PANEL + at)
+    x += embed_bias(fixed, cols, has_previous, has_anchor, PREVIOUS, ANCHOR)[None, :]
+    ok = served(counters, error, d, start, 0, LIMIT)
+    acc = tl.load(partial + (PARTS - 1) * (ROWS * WIDTH) + at)
+    for part in tl.static_range(PARTS - 1):
+        acc += tl.load(partial + part * (ROWS * WIDTH) + at)
+    x += acc
+    leave(work, sums, x, m0, n0, scales, SCALED, X, SQUARES, ROWS, WIDTH, BM, BN)
+    return ok
+
+
+@triton.jit
 def sum_tile(
-    op, d, work, sums, control, counters, error, epoch,
+    op, d, work, sums, fixed, control, counters, error, epoch, has_previous, has_anchor,
+    BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
     KP: tl.constexpr, HEADS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
     SCALED: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr, BN: tl.constexpr,
     MERGE_ROWS: tl.constexpr, FINISH_ROWS: tl.constexpr, BOUNDED: tl.constexpr,
-    MOST: tl.constexpr, SUMS: tl.constexpr, LIMIT: tl.constexpr,
+    MOST: tl.constexpr, SUMS: tl.constexpr, EMBED_SUMS: tl.constexpr, LIMIT: tl.constexpr,
 ):  # fmt: skip
     """The instructions that add partial sums."""
     ok = 1
@@ -88,10 +116,17 @@ def sum_tile(
                 work, sums, counters, error, d, epoch,
                 KP, HEADS, ROWS, MERGE_ROWS, BOUNDED, MOST, LIMIT,
             )  # fmt: skip
-    if FINISH_ROWS > 0:
-        if op != MERGE:
+    if SUMS > 0:
+        if (op != MERGE) & (word(d, 4) == 0):
             ok = finish_rows(
                 work, sums, control, counters, error, d, epoch,
                 SCALED, X, SQUARES, ROWS, WIDTH, FINISH_ROWS, BN, SUMS, LIMIT,
+            )  # fmt: skip
+    if EMBED_SUMS > 0:
+        if (op != MERGE) & (word(d, 4) == 1):
+            ok = finish_embedding(
+                work, sums, fixed, control, counters, error, d, epoch, has_previous, has_anchor,
+                BASE, PREVIOUS, ANCHOR, SCALED, X, SQUARES, ROWS, WIDTH, FINISH_ROWS, BN,
+                EMBED_SUMS, LIMIT,
             )  # fmt: skip
     return ok

@@ -31,7 +31,16 @@ pytestmark = [
 SIZE = (32, 48)
 WIDE_HEADS = replace(TINY, head_dim=128, blocks=(BlockSpec(heads=1, ffn=96, history_frames=2),))
 SPLIT = Tiles(rows=16, model_cols=32, keys=16, attend_parts=3, down_parts=2, conv_rows=64)
-SLICED = replace(SPLIT, rows=32, merge_rows=16, finish_rows=16, out_parts=2, order=2)
+SLICED = replace(
+    SPLIT,
+    rows=32,
+    merge_rows=16,
+    finish_rows=16,
+    out_parts=2,
+    embed_parts=2,
+    rehearsed=1,
+    order=2,
+)
 FINE = replace(UNEVEN, patch=8)
 """24 tokens at `SIZE`, where the others have 6: more than a tile of keys."""
 FINE_HEADS = replace(WIDE_HEADS, patch=8)
