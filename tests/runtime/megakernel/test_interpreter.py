@@ -91,7 +91,7 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
         (UNEVEN, 1, SPLIT, 1, SIZE),
         (UNEVEN, 1, SPLIT, 13, SIZE),
         (FINE, 1, SLICED, 5, SIZE),
-        (FINE_HEADS, 2, SLICED, 3, EVEN_SIZE),
+        (WIDE_HEADS, 2, SLICED, 3, SIZE),
         (TINY, 1, RAGGED, 3, SIZE),
     ],
     ids=[

@@ -87,6 +87,14 @@ def test_candidates_fit_and_differ(name: str) -> None:
     assert replace(tried[0], bulk=1) in tried
 
 
+@pytest.mark.parametrize("rows", [8, 24, 128])
+def test_rows_that_are_added_divide_those_of_a_tile(rows: int) -> None:
+    with pytest.raises(ValueError, match="must divide"):
+        Tiles(merge_rows=rows)
+    with pytest.raises(ValueError, match="must divide"):
+        Tiles(finish_rows=rows)
+
+
 def test_tiles_begin_at_multiples_of_16() -> None:
     with pytest.raises(ValueError, match="16"):
         Tiles(rows=24)
