@@ -12,6 +12,7 @@ import numpy as np
 from everframe.runtime.megakernel.emulate_pixels import conv, conv_in, conv_out, head
 from everframe.runtime.megakernel.isa import SEGMENTS, Instruction, Matrix, Opcode, Region
 from everframe.runtime.megakernel.lower_blocks import KEY, QUERY, key_tiles
+from everframe.runtime.megakernel.lower_state import shares
 from everframe.runtime.megakernel.machine import (
     NORM_EPS,
     Array,
@@ -22,6 +23,7 @@ from everframe.runtime.megakernel.machine import (
 )
 from everframe.runtime.megakernel.operands import BYTE_CENTRE, BYTE_SCALE, next_scale
 from everframe.runtime.megakernel.plan import BlockPlan
+from everframe.runtime.megakernel.tiles import PANEL
 
 EMPTY = np.float32(-1e30)
 """Running maximum before the first key."""
@@ -31,7 +33,13 @@ Keyed = tuple[Array, Array]
 
 def begin(machine: Machine, instruction: Instruction) -> Work:
     """The instruction at work."""
+    if instruction.fields.get("rehearsal"):
+        return _nothing()
     return TILES[instruction.op](machine, instruction)
+
+
+def _nothing() -> Work:
+    yield 0
 
 
 def unpack(machine: Machine, task: Instruction) -> Work:
@@ -57,7 +65,22 @@ def part(machine: Machine, task: Instruction) -> Work:
     matrix = Matrix(task.fields["weight"])
     source = task.reads[0].region
     values = machine.read(task, source, 0)
-    machine.write(task, task.writes[0], values @ _matrix(machine, task, matrix, source).T)
+    if matrix == Matrix.NOISY:
+        values, weight = _noisy_share(machine, task, values)
+    else:
+        weight = _matrix(machine, task, matrix, source)
+    machine.write(task, task.writes[0], values @ weight.T)
+
+
+def _noisy_share(machine: Machine, task: Instruction, values: Array) -> tuple[Array, Array]:
+    """Some channels of the noisy target's tokens, and the matrix that they are multiplied with."""
+    plan, source = machine.plan, task.reads[0].region
+    low, high = shares(plan.patch_channels // PANEL, task.fields["shares"])[task.fields["share"]]
+    channels = slice(low * PANEL, high * PANEL)
+    tokens = noisy_tokens(machine, (source.row0, source.row1), values)
+    first = plan.cols * (source.row0 // (plan.cells * plan.map_cols))
+    rows = slice(task.rows[0] - first, task.rows[1] - first)
+    return tokens[rows, channels], machine.fixed.embed[4][slice(*task.cols), channels]
 
 
 def _matrix(machine: Machine, task: Instruction, matrix: Matrix, source: Region) -> Array:
@@ -188,11 +211,17 @@ def _softmax_step(q: Array, keys: Array, values: Array, state: Softmax) -> Softm
 
 def _merge(machine: Machine, task: Instruction, state: Softmax) -> Softmax:
     """Add the parts in their order, this one last."""
-    parts = [machine.read(task, r.region, 2) for r in task.reads if r.stage == 2]
-    states: list[Softmax] = [(p[:, -2], p[:, -1], p[:, :-2]) for p in parts]
-    states.append(state)
+    return _together([*_states(machine, task, 2), state])
+
+
+def _states(machine: Machine, task: Instruction, stage: int) -> list[Softmax]:
+    parts = [machine.read(task, r.region, stage) for r in task.reads if r.stage == stage]
+    return [(p[:, -2], p[:, -1], p[:, :-2]) for p in parts]
+
+
+def _together(states: list[Softmax]) -> Softmax:
     top = np.max([s[0] for s in states], 0)
-    total, result = np.zeros_like(top), np.zeros_like(state[2])
+    total, result = np.zeros_like(top), np.zeros_like(states[0][2])
     for own_top, own_total, own_result in states:
         fade = np.exp(own_top - top)
         total = total + own_total * fade
@@ -200,21 +229,55 @@ def _merge(machine: Machine, task: Instruction, state: Softmax) -> Softmax:
     return top, total, result
 
 
+def merge(machine: Machine, task: Instruction) -> Work:
+    """Some rows of the attention of a head, from all its parts."""
+    yield 0
+    _, total, result = _together(_states(machine, task, 0))
+    machine.write(task, task.writes[0], result / total[:, None])
+
+
 def residual(machine: Machine, task: Instruction) -> Work:
     """`x += gate * product`."""
     yield 0
-    matrix, number = Matrix(task.fields["weight"]), task.fields["block"]
+    matrix = Matrix(task.fields["weight"])
     source = task.reads[0].region
     y = machine.read(task, source, 0) @ _matrix(machine, task, matrix, source).T
     yield 2
     for read in task.reads[2:]:
         y = y + machine.read(task, read.region, 2)
+    _add(machine, task, machine.read(task, task.reads[1].region, 0), y)
+
+
+def _add(machine: Machine, task: Instruction, x: Array, y: Array) -> None:
+    """Gated, to the tokens."""
+    matrix, number = Matrix(task.fields["weight"]), task.fields["block"]
     step = machine.steps[task.step]
     control = step.blocks[number]
     gate = control.gate_a if matrix == Matrix.OUT else control.gate_f
-    x = machine.read(task, task.reads[1].region, 0) + gate[slice(*task.cols)] * y
     out = matrix == Matrix.OUT
-    _leave(machine, task, x, next_scale(machine.plan, step, number, after_attention=out))
+    scale = next_scale(machine.plan, step, number, after_attention=out)
+    _leave(machine, task, x + gate[slice(*task.cols)] * y, scale)
+
+
+def finish(machine: Machine, task: Instruction) -> Work:
+    """Some rows of a residual or an embedding, from all partial sums: the last first, as when it
+    adds the others itself.
+    """
+    yield 0
+    values = [machine.read(task, read.region, 0) for read in task.reads]
+    count = task.fields["parts"]
+    y = values[count - 1]
+    for part in values[: count - 1]:
+        y = y + part
+    if task.fields["weight"] != Matrix.NOISY:
+        _add(machine, task, values[count], y)
+        return
+    fixed, cols = machine.fixed, slice(*task.cols)
+    y = y + fixed.base[slice(*task.rows), cols]
+    y = y + fixed.previous_bias[cols] * np.float32(machine.launch.has_previous)
+    y = y + fixed.anchor_bias[cols] * np.float32(machine.launch.has_anchor)
+    step = machine.steps[task.step]
+    _leave(machine, task, y, next_scale(machine.plan, step, -1, after_attention=False))
 
 
 def up(machine: Machine, task: Instruction) -> Work:
@@ -243,4 +306,6 @@ TILES: dict[Opcode, Callable[[Machine, Instruction], Work]] = {
     Opcode.CONV_IN: conv_in,
     Opcode.CONV: conv,
     Opcode.CONV_OUT: conv_out,
+    Opcode.MERGE: merge,
+    Opcode.FINISH: finish,
 }

@@ -75,23 +75,24 @@ def _unpack(layout: Layout, instruction: Instruction) -> Words:
 def _matrix(layout: Layout, instruction: Instruction) -> Words:
     """line of A, line of W, rows of W, first panel, number of panels."""
     fields, rows = instruction.fields, layout.width
-    weight = Matrix(fields["weight"])
+    weight, share = Matrix(fields["weight"]), fields["share"]
     if weight not in (Matrix.OUT, Matrix.DOWN):
-        name = SEGMENTS[weight]
+        name = "noisy" if weight == Matrix.NOISY else SEGMENTS[weight]
         a, w = layout.work.at[f"patch.{name}"], layout.weights.at[f"embed.{name}"]
-        return [a, w, rows, 0, layout.plan.patch_channels // PANEL]
+        low, high = shares(layout.plan.patch_channels // PANEL, fields["shares"])[share]
+        return [a, w, rows, low, high - low]
     block = _block(layout, instruction)
     if weight == Matrix.OUT:
         a, name, inner = layout.work.at["o"], OUT, layout.inner(block)
     else:
         a, name, inner = layout.work.at["h"], DOWN, -(-block.ffn // PANEL) * PANEL
-    low, high = shares(inner // PANEL, fields["parts"])[fields["part"]]
+    low, high = shares(inner // PANEL, fields["shares"])[share]
     return [a, layout.weights.at[f"{name}.{block.index}"], rows, low, high - low]
 
 
 def _part(layout: Layout, instruction: Instruction) -> Words:
     """matrix words, line of the sums."""
-    name = "embed" if instruction.fields["weight"] < Matrix.OUT else "sum"
+    name = "sum" if instruction.fields["weight"] in (Matrix.OUT, Matrix.DOWN) else "embed"
     line = layout.sums.at[f"{name}.{instruction.fields['part']}"]
     return [*_matrix(layout, instruction), line]
 
@@ -170,7 +171,8 @@ def _qkv(layout: Layout, instruction: Instruction) -> Words:
 def _attend(layout: Layout, instruction: Instruction) -> Words:
     """line of q, of the result, of the prompt's keys, of this frame's, of a past slot's; heads,
     past frames, first and last key tile, 1 if this frame's keys are in the new slot, line of the
-    age offsets, of the parts (this head), part, parts, line of the scratch for biases.
+    age offsets, of the parts (this head), part, parts (one more where an instruction of its own
+    adds them), line of the scratch for biases.
     """
     block, fields = _block(layout, instruction), instruction.fields
     panels = layout.head_dim // PANEL
@@ -194,8 +196,36 @@ def _attend(layout: Layout, instruction: Instruction) -> Words:
         age,
         parts + line_of_head,
         fields["part"],
-        fields["parts"],
+        fields["parts"] + (layout.tiles.merge_rows > 0 and fields["parts"] > 1),
         layout.sums.at["biases"] + biases,
+    ]
+
+
+def _merge(layout: Layout, instruction: Instruction) -> Words:
+    """line of the result, of the parts (this head), parts."""
+    head, panels = instruction.fields["head"], layout.head_dim // PANEL
+    return [
+        layout.work.at["o"] + head * panels * layout.rows,
+        layout.sums.at["attend.0"] + head * layout.rows * (layout.head_dim + 2) // PANEL,
+        instruction.fields["parts"],
+    ]
+
+
+def _finish(layout: Layout, instruction: Instruction) -> Words:
+    """line of the parts, number of parts, line of the next scale, of the gate; 1 if the sum is an
+    embedding, which has no gate.
+    """
+    fields, step = instruction.fields, instruction.step
+    out = fields["weight"] == Matrix.OUT
+    if fields["weight"] == Matrix.NOISY:
+        scale = _next_scale(layout, step, -1, after_attention=False)
+        return [layout.sums.at["embed.0"], fields["parts"], scale, 0, 1]
+    return [
+        layout.sums.at["sum.0"],
+        fields["parts"],
+        _next_scale(layout, step, fields["block"], after_attention=out),
+        layout.control.at[f"{'gate_a' if out else 'gate_f'}.{step}.{fields['block']}"],
+        0,
     ]
 
 
@@ -225,17 +255,20 @@ def _detail(layout: Layout, instruction: Instruction, row: int) -> int:
 
 
 def _conv_in(layout: Layout, instruction: Instruction) -> Words:
-    """line of the weights, of the result, of gain and shift."""
+    """line of the weights, of the result, of gain and shift; 1 if it is a rehearsal."""
     return [
         layout.convolutions.at["conv.0"],
         layout.work.at["detail.0"],
         _detail(layout, instruction, 0),
         _detail(layout, instruction, 1),
+        instruction.fields.get("rehearsal", 0),
     ]
 
 
 def _conv(layout: Layout, instruction: Instruction) -> Words:
-    """line of the weights, of the result, of gain and shift, of the source; 1 if residual."""
+    """line of the weights, of the result, of gain and shift, of the source; 1 if residual, 1 if it
+    is a rehearsal.
+    """
     layer = instruction.fields["layer"]
     return [
         layout.convolutions.at[f"conv.{layer + 1}"],
@@ -244,12 +277,13 @@ def _conv(layout: Layout, instruction: Instruction) -> Words:
         _detail(layout, instruction, 2 * layer + 3),
         layout.work.at[f"detail.{layer % 2}"],
         int(layer > 0),
+        instruction.fields.get("rehearsal", 0),
     ]
 
 
 def _conv_out(layout: Layout, instruction: Instruction) -> Words:
     """line of the weights, of the source, of the Euler coefficients; 1 in the last step, 1 in the
-    first.
+    first, 1 if it is a rehearsal.
     """
     return [
         layout.convolutions.at["conv.out"],
@@ -257,6 +291,7 @@ def _conv_out(layout: Layout, instruction: Instruction) -> Words:
         layout.control.at[f"euler.{instruction.step}"],
         instruction.fields["last"],
         int(instruction.step == 0),
+        instruction.fields.get("rehearsal", 0),
     ]
 
 
@@ -273,4 +308,6 @@ ENCODERS: dict[Opcode, Callable[[Layout, Instruction], Words]] = {
     Opcode.CONV_IN: _conv_in,
     Opcode.CONV: _conv,
     Opcode.CONV_OUT: _conv_out,
+    Opcode.MERGE: _merge,
+    Opcode.FINISH: _finish,
 }

@@ -52,6 +52,8 @@ class Opcode(IntEnum):
     CONV_IN = 9
     CONV = 10
     CONV_OUT = 11
+    MERGE = 12
+    FINISH = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,8 @@ INSTRUCTIONS: dict[Opcode, Meaning] = {
         computes="one row of patches of an input picture, as matrix rows or for the detail path",
     ),
     Opcode.PART: Meaning(
-        fields=("weight", "block", "part", "parts"),
-        computes="partial sums of a matrix product over a part of its inner axis",
+        fields=("weight", "block", "part", "share", "shares"),
+        computes="partial sums, by their number, of a share of the inner axis of a matrix product",
     ),
     Opcode.EMBED: Meaning(
         fields=("parts",), computes="tokens of the noisy target, plus partial sums and positions"
@@ -87,7 +89,7 @@ INSTRUCTIONS: dict[Opcode, Meaning] = {
         computes="attention over the remaining key tiles (this frame last), merged with the parts",
     ),
     Opcode.RESIDUAL: Meaning(
-        fields=("weight", "block", "part", "parts"),
+        fields=("weight", "block", "part", "parts", "share", "shares"),
         computes="gated matrix product added to the tokens; the next norm's operand and squares",
     ),
     Opcode.UP: Meaning(fields=("block",), computes="norm, modulation, projection and SwiGLU"),
@@ -103,6 +105,14 @@ INSTRUCTIONS: dict[Opcode, Meaning] = {
     Opcode.CONV_OUT: Meaning(
         fields=("last",), computes="last convolution, colour maps, Euler update, bytes"
     ),
+    Opcode.MERGE: Meaning(
+        fields=("block", "head", "parts"),
+        computes="some rows of the attention of a head from all its parts",
+    ),
+    Opcode.FINISH: Meaning(
+        fields=("weight", "block", "parts"),
+        computes="some rows of a RESIDUAL or EMBED from all its partial sums",
+    ),
 }
 
 
@@ -115,6 +125,7 @@ class Matrix(IntEnum):
     ANCHOR_CAMERA = 3
     OUT = 4
     DOWN = 5
+    NOISY = 6
 
 
 SEGMENTS = ("camera", "previous", "anchor_output", "anchor_camera", "noisy")
@@ -200,13 +211,17 @@ class TaskGraph:
     """Instructions in an order in which they could run one by one.
 
     buffers: rows and columns by name; external: those that exist before the launch; counters: how
-    many; totals: signals that each counter gets.
+    many; totals: signals that each counter gets; order: how to schedule it, see `schedule.ORDERS`;
+    rehearsals: one instruction of each kind that a CTA may run for nothing, see
+    `schedule.rehearse`.
     """
 
     instructions: tuple[Instruction, ...]
     buffers: Mapping[str, tuple[int, int]]
     external: frozenset[str]
     totals: tuple[int, ...]
+    order: int = 0
+    rehearsals: tuple[Instruction, ...] = ()
 
 
 def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:
@@ -217,6 +232,11 @@ def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:
         2 * rows * cols * inner / FLOPS_PER_US, 2 * (rows + cols) * inner / LOAD_BYTES_PER_US
     )
     return TASK_US + product + rows * cols * side / SIDE_BYTES_PER_US
+
+
+def sum_cost(rows: int, cols: int, parts: int) -> float:
+    """Estimated microseconds of adding partial sums, all of them loaded at once."""
+    return TASK_US + rows * cols * parts * 4 / SIDE_BYTES_PER_US
 
 
 def attention_cost(tile: tuple[int, int], count: float, head_dim: int) -> float:

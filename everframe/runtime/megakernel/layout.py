@@ -132,11 +132,11 @@ class Layout:
         heads = max(block.heads for block in self.plan.blocks)
         self.sums.take("x", square)
         self.sums.take("squares", len(spans(self.plan.width, self.tiles.model_cols)) * self.rows)
-        for part in range(4):
+        for part in range(self.tiles.embed_sums):
             self.sums.take(f"embed.{part}", square)
-        for part in range(max(self.tiles.out_parts, self.tiles.down_parts) - 1):
+        for part in range(self.tiles.residual_sums):
             self.sums.take(f"sum.{part}", square)
-        for part in range(self.tiles.attend_parts - 1):
+        for part in range(self.tiles.attend_sums):
             self.sums.take(f"attend.{part}", heads * self.rows * (self.head_dim + 2))
         biases = self.tiles.attend_parts * heads * (self.plan.window + 1)
         self.sums.take("biases", biases * self.rows)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from everframe.runtime.megakernel.isa import SEGMENTS, TaskGraph
 from everframe.runtime.megakernel.lower_blocks import lower_block
-from everframe.runtime.megakernel.lower_pixels import SHOWN, lower_embed, lower_head, lower_unpack
+from everframe.runtime.megakernel.lower_pixels import (
+    SHOWN,
+    lower_embed,
+    lower_head,
+    lower_rehearsals,
+    lower_unpack,
+)
 from everframe.runtime.megakernel.lower_state import PIXELS, Lowering, Phase, Span, spans
 from everframe.runtime.megakernel.plan import FramePlan
 from everframe.runtime.megakernel.tiles import AFFINE, Tiles
@@ -22,15 +28,14 @@ def buffers_of(plan: FramePlan, tiles: Tiles) -> dict[str, Span]:
     table |= {"patch.noisy": (positions, PIXELS), "z": (positions, PIXELS)}
     table |= {f"input.{name}": (n, plan.patch_channels) for name in SEGMENTS[:4]}
     table["input.noisy"] = (positions, PIXELS)
-    table |= {f"embed.{part}": (n, d) for part in range(4)}
+    table |= {f"embed.{part}": (n, d) for part in range(tiles.embed_sums)}
     table |= {"x": (n, d), "scaled": (n, d), "squares": (n, squares), "q": (n, inner)}
     table |= {f"kv.{parity}": (n, 2 * inner) for parity in range(2)}
     table |= {"o": (n, inner), "h": (n, max(block.ffn for block in plan.blocks))}
     table |= {
-        f"attend.{part}": (n, heads * (plan.head_dim + 2)) for part in range(tiles.attend_parts - 1)
+        f"attend.{part}": (n, heads * (plan.head_dim + 2)) for part in range(tiles.attend_sums)
     }
-    parts = max(tiles.out_parts, tiles.down_parts)
-    table |= {f"sum.{part}": (n, d) for part in range(parts - 1)}
+    table |= {f"sum.{part}": (n, d) for part in range(tiles.residual_sums)}
     table["head"] = (n, plan.patch_channels + AFFINE + 2 * plan.detail_channels)
     table |= {f"detail.{parity}": (positions, plan.detail_channels) for parity in range(2)}
     table["frame"] = (positions, PIXELS)
@@ -55,4 +60,6 @@ def lower(plan: FramePlan, tiles: Tiles, steps: int) -> TaskGraph:
         buffers=buffers_of(plan, tiles),
         external=frozenset(f"input.{name}" for name in SEGMENTS),
         totals=tuple(state.totals),
+        order=tiles.order,
+        rehearsals=lower_rehearsals(state) if tiles.rehearsed else (),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from everframe.runtime.megakernel.isa import (
     Matrix,
     Opcode,
@@ -10,6 +12,7 @@ from everframe.runtime.megakernel.isa import (
     Wait,
     attention_cost,
     matrix_cost,
+    sum_cost,
 )
 from everframe.runtime.megakernel.lower_state import (
     Lowering,
@@ -116,6 +119,7 @@ def _attend(
     past = full * block.history_frames
     total = past + full + left
     parts = min(tiles.attend_parts, total)
+    apart = parts > 1 and tiles.merge_rows > 0
     merged = state.phase(len(blocks) * block.heads)
     done = state.phase(len(blocks))
     fields = {"block": block.index, "parts": parts, "last": int(memory == block.new_slot)}
@@ -130,7 +134,7 @@ def _attend(
                 waits += [state.wait(ready[0], (m, m + 1))]
                 if current:
                     waits += [state.wait(ready[1], (0, len(blocks)), 1)]
-                own = part == parts - 1
+                own = part == parts - 1 and not apart
                 counter = merged.first + m * block.heads + head
                 if own and parts > 1:
                     waits += [Wait(2, counter, 1, parts - 1)]
@@ -146,7 +150,33 @@ def _attend(
                     signal=done.first + m if own else counter,
                     cost=attention_cost((tiles.rows, tiles.keys), high - low, k),
                 )
+    if apart:
+        _merge(state, step, block, (merged, done), parts)
     return done
+
+
+def _merge(
+    state: Lowering, step: int, block: BlockPlan, phases: tuple[Phase, Phase], parts: int
+) -> None:
+    """Add the parts of attention by few rows at a time: a tile of 64 rows is added for 4 us."""
+    merged, done = phases
+    k = state.plan.head_dim
+    for m, whole in enumerate(state.row_blocks()):
+        for head in range(block.heads):
+            for rows in state.slices(whole, state.tiles.merge_rows):
+                state.emit(
+                    Opcode.MERGE,
+                    f"blocks.{block.index}.merge",
+                    (step, rows, (head * k, (head + 1) * k)),
+                    fields={"block": block.index, "head": head, "parts": parts},
+                    access=(
+                        [Read(_partial(state, rows, head, part)) for part in range(parts)],
+                        [region("o", rows, (head * k, (head + 1) * k))],
+                    ),
+                    waits=[Wait(0, merged.first + m * block.heads + head, 1, parts)],
+                    signal=done.first + m,
+                    cost=sum_cost(state.tiles.merge_rows, k, parts),
+                )
 
 
 def _key_shares(state: Lowering, total: int, parts: int) -> list[Span]:
@@ -197,11 +227,12 @@ def _residual(
     pieces = shares(-(-inner // 64), min(parts, -(-inner // 64)))
     merged, done = state.phase(len(blocks) * len(columns)), state.phase(len(blocks))
     fields = {"weight": int(weight), "block": block.index, "parts": len(pieces)}
+    apart = len(pieces) > 1 and state.tiles.finish_rows > 0
     for part, piece in enumerate(pieces):
         panels = (piece[0] * 64, min(piece[1] * 64, inner))
         for m, rows in enumerate(blocks):
             for n, cols in enumerate(columns):
-                own = part == len(pieces) - 1
+                own = part == len(pieces) - 1 and not apart
                 counter = merged.first + m * len(columns) + n
                 waits = [state.wait(ready, (m, m + 1))]
                 reads = [Read(region(source, rows, panels))]
@@ -216,7 +247,7 @@ def _residual(
                     Opcode.RESIDUAL if own else Opcode.PART,
                     f"blocks.{block.index}.{weight.name.lower()}.{part}",
                     (step, rows, cols),
-                    fields=fields | {"part": part},
+                    fields=fields | {"part": part, "share": part, "shares": len(pieces)},
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
@@ -227,7 +258,47 @@ def _residual(
                         RESIDUAL_BYTES if own else PART_BYTES,
                     ),
                 )
+    if apart:
+        waits = [Wait(0, merged.first + i, 1, len(pieces)) for i in range(merged.count)]
+        finish(state, (step, f"blocks.{block.index}.{weight.name.lower()}"), fields, waits, done)
     return done
+
+
+def finish(
+    state: Lowering,
+    what: tuple[int, str],
+    fields: dict[str, int],
+    waits: Sequence[Wait],
+    done: Phase,
+) -> None:
+    """Tokens from all their partial sums, by few rows at a time; a wait for each tile of rows and
+    columns. `what` is (step, name).
+    """
+    columns, size = spans(state.plan.width, state.tiles.model_cols), state.tiles.sum_rows
+    embedding = fields["weight"] == Matrix.NOISY
+    name = "embed" if embedding else "sum"
+    for m, whole in enumerate(state.row_blocks()):
+        for n, cols in enumerate(columns):
+            for rows in state.slices(whole, size):
+                state.emit(
+                    Opcode.FINISH,
+                    f"{what[1]}.finish",
+                    (what[0], rows, cols),
+                    fields=fields,
+                    access=(
+                        [
+                            *(
+                                Read(region(f"{name}.{i}", rows, cols))
+                                for i in range(fields["parts"])
+                            ),
+                            *([] if embedding else [Read(region("x", rows, cols))]),
+                        ],
+                        norm_writes(rows, cols, n),
+                    ),
+                    waits=[waits[m * len(columns) + n]],
+                    signal=done.first + m,
+                    cost=sum_cost(size, cols[1] - cols[0], fields["parts"] + 2),
+                )
 
 
 def norm_writes(rows: Span, cols: Span, tile: int) -> list[Region]:

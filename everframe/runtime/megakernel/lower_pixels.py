@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from everframe.runtime.megakernel.isa import (
     SEGMENTS,
     TASK_US,
+    Instruction,
+    Matrix,
     Opcode,
     Read,
     Wait,
@@ -15,6 +17,7 @@ from everframe.runtime.megakernel.isa import (
 from everframe.runtime.megakernel.lower_blocks import (
     PART_BYTES,
     RESIDUAL_BYTES,
+    finish,
     norm_reads,
     norm_writes,
 )
@@ -24,6 +27,7 @@ from everframe.runtime.megakernel.lower_state import (
     Phase,
     Span,
     region,
+    shares,
     spans,
 )
 from everframe.runtime.megakernel.tiles import AFFINE, PANEL
@@ -113,7 +117,7 @@ def _embed_parts(state: Lowering, pictures: Pictures) -> Phase:
                     Opcode.PART,
                     f"embed.{name}",
                     (0, rows, cols),
-                    fields={"weight": part, "block": 0, "part": part, "parts": 5},
+                    fields={"weight": part, "block": 0, "part": part, "share": 0, "shares": 1},
                     access=(
                         [Read(region(f"patch.{name}", rows, channels))],
                         [region(f"embed.{part}", rows, cols)],
@@ -129,6 +133,8 @@ def lower_embed(
     state: Lowering, step: int, pictures: Pictures, parts: Phase | None
 ) -> tuple[Phase, Phase]:
     """Tokens of a step; returns (counters of the tokens, counters of the constant parts)."""
+    if state.tiles.embed_parts:
+        return _embed_apart(state, step, pictures, parts)
     blocks = state.row_blocks()
     columns = spans(state.plan.width, state.tiles.model_cols)
     parts = parts or _embed_parts(state, pictures)
@@ -137,10 +143,7 @@ def lower_embed(
         bands = state.bands_of(rows)
         positions = state.band_positions(bands)
         for n, cols in enumerate(columns):
-            if pictures.updated is None:
-                ready = state.wait(pictures.unpacked[4], bands)
-            else:
-                ready = state.wait(pictures.updated, _tiles_of(state, positions))
+            ready = _picture_wait(state, pictures, 4, rows)
             state.emit(
                 Opcode.EMBED,
                 "embed",
@@ -160,6 +163,63 @@ def lower_embed(
                 ),
             )
     return done, parts
+
+
+def _picture_wait(state: Lowering, pictures: Pictures, number: int, rows: Span) -> Wait:
+    bands = state.bands_of(rows)
+    if pictures.updated is None:
+        return state.wait(pictures.unpacked[number], bands)
+    return state.wait(pictures.updated, _tiles_of(state, state.band_positions(bands)))
+
+
+def _embed_apart(
+    state: Lowering, step: int, pictures: Pictures, before: Phase | None
+) -> tuple[Phase, Phase]:
+    """Shares of the products of all pictures, of the noisy target alone after the first step, and
+    instructions that add them.
+    """
+    blocks, parts = state.row_blocks(), state.tiles.embed_parts
+    columns = spans(state.plan.width, state.tiles.model_cols)
+    summed, done = state.phase(len(blocks) * len(columns)), state.phase(len(blocks))
+    first = len(SEGMENTS) - 1 if before else 0
+    cuts = shares(state.plan.patch_channels // PANEL, parts)
+    for number, name in list(enumerate(SEGMENTS))[first:]:
+        noisy = name == "noisy"
+        for share, cut in enumerate(cuts):
+            for m, rows in enumerate(blocks):
+                channels = (cut[0] * PANEL, cut[1] * PANEL)
+                source = region(f"patch.{name}", rows, channels)
+                if noisy:
+                    positions = state.band_positions(state.bands_of(rows))
+                    source = region("patch.noisy", positions, (0, PIXELS))
+                part = number * parts + share
+                for n, cols in enumerate(columns):
+                    state.emit(
+                        Opcode.PART,
+                        f"embed.{name}.{share}",
+                        (step, rows, cols),
+                        fields={
+                            "weight": int(Matrix.NOISY) if noisy else number,
+                            "block": 0,
+                            "part": part,
+                            "share": share,
+                            "shares": parts,
+                        },
+                        access=([Read(source)], [region(f"embed.{part}", rows, cols)]),
+                        waits=[_picture_wait(state, pictures, number, rows)],
+                        signal=summed.first + m * len(columns) + n,
+                        cost=matrix_cost(
+                            state.tiles.rows,
+                            cols[1] - cols[0],
+                            channels[1] - channels[0],
+                            PART_BYTES,
+                        ),
+                    )
+    count = (len(SEGMENTS) - first) * parts
+    waits = [Wait(0, summed.first + i, 1, count) for i in range(summed.count)]
+    fields = {"weight": int(Matrix.NOISY), "block": -1, "parts": state.tiles.embed_sums}
+    finish(state, (step, "embed"), fields, waits, done)
+    return done, before or summed
 
 
 def _tiles_of(state: Lowering, positions: Span) -> Span:
@@ -295,3 +355,26 @@ def _last(state: Lowering, step: int, projected: Phase, ready: Phase) -> Phase:
             cost=_conv_cost(state, plan.detail_channels, PIXELS) + COLOURS_US,
         )
     return done
+
+
+def lower_rehearsals(state: Lowering) -> tuple[Instruction, ...]:
+    """Of the first step of the detail path: what has no operands, reads and writes nothing."""
+    kinds = [(Opcode.CONV_IN, {}), (Opcode.CONV_OUT, {"last": int(state.steps == 1)})]
+    if state.plan.detail_depth:
+        kinds.insert(1, (Opcode.CONV, {"layer": 0}))
+    return tuple(
+        Instruction(
+            op=op,
+            name=f"0.rehearse.{op.name.lower()}",
+            step=0,
+            rows=(0, state.tiles.conv_rows),
+            cols=(0, state.plan.detail_channels),
+            fields=fields | {"rehearsal": 1},
+            reads=(),
+            writes=(),
+            waits=(),
+            signal=0,
+            cost=TASK_US,
+        )
+        for op, fields in kinds
+    )

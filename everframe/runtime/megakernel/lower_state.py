@@ -85,6 +85,10 @@ class Lowering:
         """Blocks of tokens."""
         return spans(self.plan.tokens, self.tiles.rows)
 
+    def slices(self, rows: Span, size: int) -> list[Span]:
+        """A block of tokens cut into pieces of `size` tokens."""
+        return [(rows[0] + low, rows[0] + high) for low, high in spans(rows[1] - rows[0], size)]
+
     def blocks_of(self, rows: Span) -> Span:
         """The token blocks that hold these tokens."""
         return rows[0] // self.tiles.rows, (rows[1] - 1) // self.tiles.rows + 1

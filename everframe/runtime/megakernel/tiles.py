@@ -36,7 +36,12 @@ class Tiles:
     a tile is split so that the multiprocessors are filled. stages, key_stages, conv_stages: depth
     of the load pipelines of matrix products, attention and convolutions; per_sm: CTAs that share a
     multiprocessor; bulk: 1 if tiles are loaded by the copy engine (TMA); ahead: 1 if the weights of
-    a tile are asked into the L2 cache before its first wait.
+    a tile are asked into the L2 cache before its first wait; order: of the lists, see
+    `schedule.ORDERS`. merge_rows: of the tasks that add the parts of attention, 0: the last part
+    adds the others; finish_rows: likewise of the sums of out and down. embed_parts: 0, or into how
+    many tasks the embedding of each picture is split, all of which another one adds. rehearsed: 1
+    if an idle CTA runs the code of the detail path once before there is anything to do, see
+    `schedule.rehearse`.
     """
 
     rows: int = 64
@@ -56,6 +61,11 @@ class Tiles:
     per_sm: int = 1
     bulk: int = 0
     ahead: int = 1
+    order: int = 0
+    merge_rows: int = 0
+    finish_rows: int = 0
+    embed_parts: int = 0
+    rehearsed: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.
@@ -66,6 +76,29 @@ class Tiles:
         sizes = (self.rows, self.model_cols, self.up_cols, self.head_cols, self.keys)
         if any(size % ALIGNED for size in (*sizes, self.conv_rows)):
             raise ValueError(f"sizes of tiles must be multiples of {ALIGNED}: {self}")
+        for rows in (self.merge_rows, self.finish_rows):
+            if rows % ALIGNED or self.rows % (rows or 1):
+                raise ValueError(f"rows that are added must divide {self.rows}: {self}")
+
+    @property
+    def sum_rows(self) -> int:
+        """Rows of a FINISH; 0: there is none."""
+        return self.finish_rows or (ALIGNED if self.embed_parts else 0)
+
+    @property
+    def embed_sums(self) -> int:
+        """Partial sums of the embedding that are kept until they are added."""
+        return 5 * self.embed_parts or 4
+
+    @property
+    def attend_sums(self) -> int:
+        """Parts of attention that are kept until they are added."""
+        return self.attend_parts - (0 if self.merge_rows else 1)
+
+    @property
+    def residual_sums(self) -> int:
+        """Partial sums of out and down that are kept until they are added."""
+        return max(self.out_parts, self.down_parts) - (0 if self.finish_rows else 1)
 
     def shared_memory(self, plan: FramePlan) -> int:
         """Bytes of the largest pipeline: operands of all stages, and staging of one result."""

@@ -24,7 +24,7 @@ from everframe.runtime.megakernel.pack import (
     pack_weights,
 )
 from everframe.runtime.megakernel.schedule import Schedule
-from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL
+from everframe.runtime.megakernel.tiles import MAX_WINDOW, PANEL, Tiles
 from everframe.runtime.megakernel.triton_bulk import key_descriptor, matrix_descriptors
 from everframe.runtime.megakernel.triton_kernel import BUILD_ERRORS, frame_kernel
 
@@ -334,6 +334,18 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "MOST": tiles.attend_parts,
         "AHEAD": tiles.ahead,
         "TMA": tiles.bulk,
+        **_sums_apart(tiles),
+    }
+
+
+def _sums_apart(tiles: Tiles) -> dict[str, int]:
+    """Which instructions there are that only add, and how much."""
+    return {
+        "MERGE_ROWS": tiles.merge_rows,
+        "FINISH_ROWS": tiles.sum_rows,
+        "SUMS": max(tiles.out_parts, tiles.down_parts) if tiles.finish_rows else 0,
+        "EMBED_SUMS": 5 * tiles.embed_parts,
+        "REHEARSED": tiles.rehearsed,
     }
 
 

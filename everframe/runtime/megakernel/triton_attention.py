@@ -253,10 +253,10 @@ def attend(
     N: tl.constexpr, P: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, HEADS: tl.constexpr,
     ROWS: tl.constexpr, PROMPT_ROWS: tl.constexpr, WINDOW: tl.constexpr, BM: tl.constexpr,
     BS: tl.constexpr, BOUNDED: tl.constexpr, MOST: tl.constexpr, STAGES: tl.constexpr,
-    LIMIT: tl.constexpr, TMA: tl.constexpr,
+    LIMIT: tl.constexpr, TMA: tl.constexpr, APART: tl.constexpr,
 ):  # fmt: skip
     """ATTEND and ATTEND_PART. Frames that are not filled cost nothing: their tiles are skipped.
-    MOST: parts of an instruction, at most.
+    MOST: parts of an instruction, at most; APART: instructions of their own add them.
     """
     SCALE: tl.constexpr = 1.4426950408889634 / (K**0.5)
     LEFT: tl.constexpr = N % BS
@@ -296,7 +296,7 @@ def attend(
         stride = HEADS * ROWS * (KP + 2)
         if part < parts - 1:
             leave_part(partial + part * stride, rows, top, total, acc, ROWS, KP)
-        elif parts > 1:
+        elif (not APART) and (parts > 1):
             ok = ok * served(counters, error, d, merged, 2, LIMIT)
             total, acc = merge(
                 partial, stride, parts, rows, top, total, acc, ROWS, KP, BM, BOUNDED, MOST

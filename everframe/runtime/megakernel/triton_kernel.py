@@ -12,6 +12,7 @@ from everframe.runtime.megakernel.triton_memory import (
     ATTEND_PART,
     CONV,
     CONV_IN,
+    CONV_OUT,
     EMBED,
     HEAD,
     PART,
@@ -27,6 +28,7 @@ from everframe.runtime.megakernel.triton_memory import (
     stamp,
 )
 from everframe.runtime.megakernel.triton_pixels import conv, conv_in, conv_out, unpack
+from everframe.runtime.megakernel.triton_sums import sum_tile
 from everframe.runtime.megakernel.triton_tokens import embed, head, part, qkv, residual, up
 
 BUILD_ERRORS: tuple[type[Exception], ...] = (TritonError,)
@@ -50,9 +52,10 @@ def matrix_tile(
     COS: tl.constexpr, SIN: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr,
     SPLIT: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr,
-    TMA: tl.constexpr,
+    TMA: tl.constexpr, HEADS: tl.constexpr, MERGE_ROWS: tl.constexpr, FINISH_ROWS: tl.constexpr,
+    BOUNDED: tl.constexpr, MOST: tl.constexpr, SUMS: tl.constexpr, EMBED_SUMS: tl.constexpr,
 ):  # fmt: skip
-    """The instructions that are matrix products of tokens."""
+    """The instructions that are matrix products of tokens or add up such products."""
     ok = 1
     if op == PART:
         ok = part(
@@ -81,6 +84,12 @@ def matrix_tile(
             work, sums, weights, a_tiles, w_up, control, counters, error, d, epoch,
             H, SCALED, SQUARES, TILES, D, ROWS, BM, BU, STAGES, LIMIT, AHEAD, TMA,
         )  # fmt: skip
+    elif (MERGE_ROWS + FINISH_ROWS > 0) and (op > CONV_OUT):
+        ok = sum_tile(
+            op, d, work, sums, fixed, control, counters, error, epoch, has_previous, has_anchor,
+            BASE, PREVIOUS, ANCHOR, KP, HEADS, ROWS, WIDTH, SCALED, X, SQUARES, BN, MERGE_ROWS,
+            FINISH_ROWS, BOUNDED, MOST, SUMS, EMBED_SUMS, LIMIT,
+        )  # fmt: skip
     else:
         ok = head(
             work, sums, weights, a_tiles, w_head, control, counters, error, d, epoch,
@@ -97,7 +106,7 @@ def map_tile(
     LOCAL: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, AFFINE_BIAS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
     C: tl.constexpr, CP: tl.constexpr, ROWS: tl.constexpr, BC: tl.constexpr,
-    STAGES: tl.constexpr, LIMIT: tl.constexpr,
+    STAGES: tl.constexpr, LIMIT: tl.constexpr, REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """The instructions of the detail path."""
     ok = 1
@@ -105,17 +114,18 @@ def map_tile(
         ok = conv_in(
             work, sums, convolutions, control, counters, error, d, epoch,
             INPUT, LOCAL, LOCAL_COLUMNS, MAP_ROWS, MAP_COLS, CELLS, C, CP, BC, STAGES, LIMIT,
+            REHEARSED,
         )  # fmt: skip
     elif op == CONV:
         ok = conv(
             work, convolutions, control, counters, error, d, epoch,
-            MAP_ROWS, MAP_COLS, C, CP, BC, STAGES, LIMIT,
+            MAP_ROWS, MAP_COLS, C, CP, BC, STAGES, LIMIT, REHEARSED,
         )  # fmt: skip
     else:
         ok = conv_out(
             work, sums, convolutions, fixed, control, camera, noise, out,
             counters, error, d, epoch, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS,
-            MAP_ROWS, MAP_COLS, CELLS, CP, ROWS, BC, STAGES, LIMIT,
+            MAP_ROWS, MAP_COLS, CELLS, CP, ROWS, BC, STAGES, LIMIT, REHEARSED,
         )  # fmt: skip
     return ok
 
@@ -123,27 +133,26 @@ def map_tile(
 @triton.jit(do_not_specialize=["epoch", "filled", "has_previous", "has_anchor", "origin"])
 def frame_kernel(
     table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
-    origin: tl.int64, work, sums, weights, convolutions, fixed, control, prompt,
-    camera, previous, anchor_output, anchor_camera, noise, out,
-    new_slot, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
-    a_tiles, w_model, w_qkv, w_up, w_head, key_tiles,
-    N: tl.constexpr, P: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr,
-    HEADS: tl.constexpr, COLS: tl.constexpr, PATCH: tl.constexpr, CELLS: tl.constexpr,
-    MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
-    PATCH_CHANNELS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, ROWS: tl.constexpr,
-    WIDTH: tl.constexpr, TILES: tl.constexpr, SCALED: tl.constexpr, H: tl.constexpr,
-    INPUT: tl.constexpr, NOISY: tl.constexpr, X: tl.constexpr, SQUARES: tl.constexpr,
-    LOCAL: tl.constexpr, COARSE: tl.constexpr, Z: tl.constexpr, BASE: tl.constexpr,
-    PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr, COS: tl.constexpr, SIN: tl.constexpr,
-    AFFINE_BIAS: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BQ: tl.constexpr,
-    BU: tl.constexpr, BH: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr, STAGES: tl.constexpr,
-    CONV_STAGES: tl.constexpr, KEY_STAGES: tl.constexpr, BOUNDED: tl.constexpr, LIMIT: tl.constexpr,
-    AHEAD: tl.constexpr, TIMED: tl.constexpr, DELAYED: tl.constexpr, SPLIT: tl.constexpr,
-    MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr, WINDOW: tl.constexpr, TMA: tl.constexpr,
+    origin: tl.int64, work, sums, weights, convolutions, fixed, control, prompt, camera, previous,
+    anchor_output, anchor_camera, noise, out, new_slot, slot1, slot2, slot3, slot4, slot5, slot6,
+    slot7, slot8, a_tiles, w_model, w_qkv, w_up, w_head, key_tiles, N: tl.constexpr,
+    P: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, HEADS: tl.constexpr,
+    COLS: tl.constexpr, PATCH: tl.constexpr, CELLS: tl.constexpr, MAP_ROWS: tl.constexpr,
+    MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr, PATCH_CHANNELS: tl.constexpr,
+    LOCAL_COLUMNS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, TILES: tl.constexpr,
+    SCALED: tl.constexpr, H: tl.constexpr, INPUT: tl.constexpr, NOISY: tl.constexpr,
+    X: tl.constexpr, SQUARES: tl.constexpr, LOCAL: tl.constexpr, COARSE: tl.constexpr,
+    Z: tl.constexpr, BASE: tl.constexpr, PREVIOUS: tl.constexpr, ANCHOR: tl.constexpr,
+    COS: tl.constexpr, SIN: tl.constexpr, AFFINE_BIAS: tl.constexpr, BM: tl.constexpr,
+    BN: tl.constexpr, BQ: tl.constexpr, BU: tl.constexpr, BH: tl.constexpr, BS: tl.constexpr,
+    BC: tl.constexpr, STAGES: tl.constexpr, CONV_STAGES: tl.constexpr, KEY_STAGES: tl.constexpr,
+    BOUNDED: tl.constexpr, LIMIT: tl.constexpr, AHEAD: tl.constexpr, TIMED: tl.constexpr,
+    DELAYED: tl.constexpr, SPLIT: tl.constexpr, MOST: tl.constexpr, PROMPT_ROWS: tl.constexpr,
+    WINDOW: tl.constexpr, TMA: tl.constexpr, MERGE_ROWS: tl.constexpr, FINISH_ROWS: tl.constexpr,
+    SUMS: tl.constexpr, EMBED_SUMS: tl.constexpr, REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_launch` for the arguments."""
-    at = tl.load(starts + tl.program_id(0))
-    end = tl.load(starts + tl.program_id(0) + 1)
+    at, end = tl.load(starts + tl.program_id(0)), tl.load(starts + tl.program_id(0) + 1)
     while at < end:
         d = table + at.to(tl.int64) * WORDS
         op, counter = tl.load(d), tl.load(d + SIGNAL)
@@ -159,20 +168,21 @@ def frame_kernel(
                 work, sums, fixed, prompt, new_slot, slot1, slot2, slot3, slot4, slot5, slot6,
                 slot7, slot8, key_tiles, origin, counters, error, d, epoch, filled, N, P, K, KP,
                 HEADS, ROWS, PROMPT_ROWS, WINDOW, BM, BS, BOUNDED, MOST, KEY_STAGES, LIMIT, TMA,
+                MERGE_ROWS > 0,
             )  # fmt: skip
-        elif op <= HEAD:
+        elif (op <= HEAD) or ((MERGE_ROWS + FINISH_ROWS > 0) and (op > CONV_OUT)):
             ok = matrix_tile(
                 op, d, work, new_slot, sums, weights, a_tiles, w_model, w_qkv, w_up, w_head, fixed,
                 control, counters, error, epoch, has_previous, has_anchor, N, D, K, KP, COLS, CELLS,
                 C, PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, SCALED, H, INPUT, X, SQUARES,
                 LOCAL, COARSE, BASE, PREVIOUS, ANCHOR, COS, SIN, BM, BN, BQ, BU, BH, SPLIT, STAGES,
-                LIMIT, AHEAD, TMA,
+                LIMIT, AHEAD, TMA, HEADS, MERGE_ROWS, FINISH_ROWS, BOUNDED, MOST, SUMS, EMBED_SUMS,
             )  # fmt: skip
         else:
             ok = map_tile(
                 op, d, work, sums, convolutions, fixed, control, camera, noise, out, counters,
                 error, epoch, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS,
-                MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT,
+                MAP_COLS, CELLS, C, CP, ROWS, BC, CONV_STAGES, LIMIT, REHEARSED,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED)
         order_copies(TMA)

@@ -36,6 +36,7 @@ HEAD = tl.constexpr(int(Opcode.HEAD))
 CONV_IN = tl.constexpr(int(Opcode.CONV_IN))
 CONV = tl.constexpr(int(Opcode.CONV))
 CONV_OUT = tl.constexpr(int(Opcode.CONV_OUT))
+MERGE = tl.constexpr(int(Opcode.MERGE))
 
 ALIGNED = tl.constexpr(tiles.ALIGNED)
 PANEL = tl.constexpr(tiles.PANEL)

@@ -96,11 +96,13 @@ def unpack(
 
 @triton.jit
 def convolve(
-    source, kernel, m0,
+    source, kernel, m0, live,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, BM: tl.constexpr,
     CIN: tl.constexpr, COUT: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """[BM, COUT]: 3x3 convolution of a map [positions, CIN] with [9, COUT, CIN], zero padding."""
+    """[BM, COUT]: 3x3 convolution of a map [positions, CIN] with [9, COUT, CIN], zero padding.
+    Nothing of the map is read unless it is `live`.
+    """
     places = m0 + tl.arange(0, BM)
     y = places // MAP_COLS
     x = places % MAP_COLS
@@ -110,7 +112,7 @@ def convolve(
     for tap in tl.range(0, 9, num_stages=STAGES):
         ty = y + tap // 3 - 1
         tx = x + tap % 3 - 1
-        inside = (ty >= 0) & (ty < MAP_ROWS) & (tx >= 0) & (tx < MAP_COLS)
+        inside = (ty >= 0) & (ty < MAP_ROWS) & (tx >= 0) & (tx < MAP_COLS) & live
         at = (ty * MAP_COLS + tx)[:, None] * CIN + inner[None, :]
         a = tl.load(source + at, mask=inside[:, None], other=0.0)
         b = tl.load(kernel + tap * (COUT * CIN) + outer[None, :] * CIN + inner[:, None])
@@ -128,14 +130,15 @@ def side(place, SIZE: tl.constexpr, FACTOR: tl.constexpr):
 
 
 @triton.jit
-def local_value(table, row, col, cols, TOKEN_COLS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr):
+def local_value(table, row, col, cols, live, TOKEN_COLS: tl.constexpr, LOCAL_COLUMNS: tl.constexpr):
     """Columns of the float map at a token of each position."""
-    return tl.load(table + (row * TOKEN_COLS + col)[:, None] * LOCAL_COLUMNS + cols[None, :])
+    at = table + (row * TOKEN_COLS + col)[:, None] * LOCAL_COLUMNS + cols[None, :]
+    return tl.load(at, mask=live, other=0.0)
 
 
 @triton.jit
 def local_gains(
-    table, cols, m0,
+    table, cols, m0, live,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
     LOCAL_COLUMNS: tl.constexpr, BM: tl.constexpr,
 ):  # fmt: skip
@@ -144,11 +147,20 @@ def local_gains(
     places = tl.minimum(m0 + tl.arange(0, BM), MAP_ROWS * MAP_COLS - 1)
     y0, y1, wy = side(places // MAP_COLS, MAP_ROWS // CELLS, CELLS)
     x0, x1, wx = side(places % MAP_COLS, COLS, CELLS)
-    a = local_value(table, y0, x0, cols, COLS, LOCAL_COLUMNS) * ((1 - wy) * (1 - wx))[:, None]
-    a += local_value(table, y0, x1, cols, COLS, LOCAL_COLUMNS) * ((1 - wy) * wx)[:, None]
-    a += local_value(table, y1, x0, cols, COLS, LOCAL_COLUMNS) * (wy * (1 - wx))[:, None]
-    a += local_value(table, y1, x1, cols, COLS, LOCAL_COLUMNS) * (wy * wx)[:, None]
+    a = local_value(table, y0, x0, cols, live, COLS, LOCAL_COLUMNS) * ((1 - wy) * (1 - wx))[:, None]
+    a += local_value(table, y0, x1, cols, live, COLS, LOCAL_COLUMNS) * ((1 - wy) * wx)[:, None]
+    a += local_value(table, y1, x0, cols, live, COLS, LOCAL_COLUMNS) * (wy * (1 - wx))[:, None]
+    a += local_value(table, y1, x1, cols, live, COLS, LOCAL_COLUMNS) * (wy * wx)[:, None]
     return a
+
+
+@triton.jit
+def is_live(d, INDEX: tl.constexpr, REHEARSED: tl.constexpr):
+    """False for an instruction that only fetches its own code, see `schedule.rehearse`."""
+    live = True
+    if REHEARSED:
+        live = word(d, INDEX) == 0
+    return live
 
 
 @triton.jit
@@ -157,9 +169,10 @@ def conv_in(
     INPUT: tl.constexpr, LOCAL: tl.constexpr, LOCAL_COLUMNS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
     C: tl.constexpr, CP: tl.constexpr, BM: tl.constexpr, STAGES: tl.constexpr,
-    LIMIT: tl.constexpr,
+    LIMIT: tl.constexpr, REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """CONV_IN."""
+    live = is_live(d, 4, REHEARSED)
     m0, start, late = first_row(d), wait_of(d, epoch, 0), wait_of(d, epoch, 1)
     kernel, target = convolutions + start_of(word(d, 0)), work + start_of(word(d, 1))
     channels = tl.arange(0, CP)
@@ -171,13 +184,13 @@ def conv_in(
         own = 48 + tl.minimum(channels, C - 1)
     ok = served(counters, error, d, start, 0, LIMIT)
     ok = ok * served(counters, error, d, late, 1, LIMIT)
-    u = convolve(work + INPUT * PANEL, kernel, m0, MAP_ROWS, MAP_COLS, BM, 64, CP, STAGES)
-    gain = local_gains(table, own, m0, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
-    shift = local_gains(table, own + C, m0, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
+    u = convolve(work + INPUT * PANEL, kernel, m0, live, MAP_ROWS, MAP_COLS, BM, 64, CP, STAGES)
+    gain = local_gains(table, own, m0, live, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
+    shift = local_gains(table, own + C, m0, live, MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM)
     u = u * (gain + gains[None, :]) + (shift + shifts[None, :])
     u = tl.where((channels < C)[None, :], silu(u), 0.0)
     at = (m0 + tl.arange(0, BM))[:, None] * CP + channels[None, :]
-    tl.store(target + at, u.to(work.dtype.element_ty))
+    tl.store(target + at, u.to(work.dtype.element_ty), mask=live)
     return ok
 
 
@@ -185,9 +198,10 @@ def conv_in(
 def conv(
     work, convolutions, control, counters, error, d, epoch,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
-    BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
+    BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr, REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """CONV."""
+    live = is_live(d, 6, REHEARSED)
     m0, start = first_row(d), wait_of(d, epoch, 0)
     kernel, target = convolutions + start_of(word(d, 0)), work + start_of(word(d, 1))
     channels = tl.arange(0, CP)
@@ -196,17 +210,17 @@ def conv(
     source, residual = work + start_of(word(d, 4)), word(d, 5)
     ok = served(counters, error, d, start, 0, LIMIT)
     at = (m0 + tl.arange(0, BM))[:, None] * CP + channels[None, :]
-    before = tl.load(source + at, mask=residual == 1, other=0.0)
-    u = convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, CP, STAGES)
+    before = tl.load(source + at, mask=(residual == 1) & live, other=0.0)
+    u = convolve(source, kernel, m0, live, MAP_ROWS, MAP_COLS, BM, CP, CP, STAGES)
     u = u * gain[None, :] + shift[None, :]
     u = tl.where((channels < C)[None, :], silu(u), 0.0)
-    tl.store(target + at, (u + before.to(tl.float32)).to(work.dtype.element_ty))
+    tl.store(target + at, (u + before.to(tl.float32)).to(work.dtype.element_ty), mask=live)
     return ok
 
 
 @triton.jit
 def colour_maps(
-    table, bias, m0,
+    table, bias, m0, live,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr,
     LOCAL_COLUMNS: tl.constexpr, BM: tl.constexpr,
 ):  # fmt: skip
@@ -229,13 +243,13 @@ def colour_maps(
         token = (y // 2) * (MAP_COLS // CELLS) + x // 2
         sub = (y % 2) * 2 + x % 2
         at = token[:, None] * LOCAL_COLUMNS + entry[None, :] * 4 + sub[:, None]
-        a += tl.load(table + at) * (sy * sx)[:, None]
+        a += tl.load(table + at, mask=live, other=0.0) * (sy * sx)[:, None]
     return a
 
 
 @triton.jit
 def colours(
-    sums, fixed, camera, m0,
+    sums, fixed, camera, m0, live,
     LOCAL: tl.constexpr, LOCAL_COLUMNS: tl.constexpr, AFFINE_BIAS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr, BM: tl.constexpr,
 ):  # fmt: skip
@@ -249,7 +263,7 @@ def colours(
     byte = tl.load(camera + pixel * 3 + tl.minimum(source, 2)[None, :]).to(tl.float32)
     value = tl.where((source < 3)[None, :], (byte - 127.5) * (2 / 255), 1.0)
     maps = colour_maps(
-        sums + LOCAL * PANEL, fixed + AFFINE_BIAS * PANEL, m0,
+        sums + LOCAL * PANEL, fixed + AFFINE_BIAS * PANEL, m0, live,
         MAP_ROWS, MAP_COLS, CELLS, LOCAL_COLUMNS, BM,
     )  # fmt: skip
     by_colour = tl.reshape(maps, (BM, 4, 1, 4))
@@ -264,6 +278,7 @@ def conv_out(
     LOCAL_COLUMNS: tl.constexpr, AFFINE_BIAS: tl.constexpr,
     MAP_ROWS: tl.constexpr, MAP_COLS: tl.constexpr, CELLS: tl.constexpr, CP: tl.constexpr,
     ROWS: tl.constexpr, BM: tl.constexpr, STAGES: tl.constexpr, LIMIT: tl.constexpr,
+    REHEARSED: tl.constexpr,
 ):  # fmt: skip
     """CONV_OUT: bytes in the last step, else the noisy target of the next."""
     m0, start, late = first_row(d), wait_of(d, epoch, 0), wait_of(d, epoch, 1)
@@ -272,14 +287,16 @@ def conv_out(
     places = m0 + tl.arange(0, BM)
     column = tl.arange(0, 16)
     at = places[:, None] * 16 + column[None, :]
-    real = (places < MAP_ROWS * MAP_COLS)[:, None] & (column < 12)[None, :]
+    live = is_live(d, 5, REHEARSED)
+    real = (places < MAP_ROWS * MAP_COLS)[:, None] & (column < 12)[None, :] & live
     ok = served(counters, error, d, start, 0, LIMIT)
     clean = tl.load(sums + COARSE * PANEL + at, mask=real, other=0.0)
     clean += colours(
-        sums, fixed, camera, m0, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS, CELLS, BM
-    )
+        sums, fixed, camera, m0, live, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS,
+        CELLS, BM,
+    )  # fmt: skip
     ok = ok * served(counters, error, d, late, 1, LIMIT)
-    clean += convolve(source, kernel, m0, MAP_ROWS, MAP_COLS, BM, CP, 16, STAGES)
+    clean += convolve(source, kernel, m0, live, MAP_ROWS, MAP_COLS, BM, CP, 16, STAGES)
     y = 2 * (places // MAP_COLS)[:, None] + ((column % 4) // 2)[None, :]
     x = 2 * (places % MAP_COLS)[:, None] + (column % 2)[None, :]
     colour = (column // 4)[None, :]

@@ -72,6 +72,10 @@ def _first_changes(plan: FramePlan, default: Tiles, sms: int) -> list[dict[str, 
         ]
     return [
         {},
+        {"order": 1},
+        {"order": 1, "merge_rows": 16},
+        {"merge_rows": 16, "order": 2},
+        {"merge_rows": 16, "order": 2, "embed_parts": 2, "rehearsed": 1},
         {"stages": 5},
         {"conv_stages": 5},
         {"ahead": 0},

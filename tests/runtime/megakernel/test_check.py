@@ -11,7 +11,7 @@ from everframe.runtime.megakernel.isa import Instruction, Opcode, Read, Region
 from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.plan import FramePlan
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
+from everframe.runtime.megakernel.schedule import ORDERS, Schedule, schedule_tasks
 from everframe.runtime.megakernel.tiles import Tiles
 from tests.nets import UNEVEN
 
@@ -52,6 +52,31 @@ def anything(_: Instruction) -> bool:
 
 def test_the_schedule_of_the_lowering_is_accepted() -> None:
     check_schedule(good())
+
+
+def test_rehearsals_wait_for_nothing_and_nobody_waits_for_them() -> None:
+    tiles = replace(TILES, order=2, rehearsed=1)
+    schedule = schedule_tasks(lower(plan(), tiles, 1), 132)
+    check_schedule(schedule)
+    graph = schedule.graph
+    added = [i for i, x in enumerate(graph.instructions) if x.fields.get("rehearsal")]
+    assert added
+    assert all(
+        not (x.waits or x.reads or x.writes) for x in map(graph.instructions.__getitem__, added)
+    )
+    counter = len(graph.totals) - 1
+    assert all((x.signal == counter) == (i in added) for i, x in enumerate(graph.instructions))
+    assert all(w.first + w.count <= counter for x in graph.instructions for w in x.waits)
+    plain = schedule_tasks(lower(plan(), replace(tiles, rehearsed=0), 1), 132)
+    assert [tuple(t for t in x if t not in added) for x in schedule.lists] == list(plain.lists)
+
+
+@pytest.mark.parametrize("sms", [1, 9, 132])
+@pytest.mark.parametrize("order", range(1, len(ORDERS)))
+def test_schedules_by_readiness_are_accepted(order: int, sms: int) -> None:
+    schedule = schedule_tasks(lower(plan(), replace(TILES, order=order), 2), sms)
+    check_schedule(schedule)
+    assert schedule.estimate_us > 0
 
 
 @pytest.mark.parametrize(

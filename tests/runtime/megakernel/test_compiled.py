@@ -5,7 +5,7 @@ and matrix instructions it uses. Runs where triton is installed (no `TRITON_INTE
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -23,8 +23,10 @@ COMPILES = os.environ.get("TRITON_INTERPRET") != "1" and find_spec("triton") is 
 pytestmark = [
     pytest.mark.skipif(not COMPILES, reason="needs triton"),
     pytest.mark.timeout(300),
-    pytest.mark.parametrize("shape", ["pocket", "studio", "A", "C", "D"]),
+    pytest.mark.parametrize("shape", ["pocket", "studio", "A", "A, switched", "C", "D"]),
 ]
+SWITCHED = {"merge_rows": 16, "finish_rows": 16, "embed_parts": 4, "rehearsed": 1}
+"""Everything that has a switch."""
 SHIPPED = (256, 256)
 HALF, SINGLE, BYTE, INTEGER, LONG = "*bf16", "*fp32", "*u8", "*i32", "*i64"
 TYPES = {
@@ -49,7 +51,7 @@ class Code:
 
 @cache
 def compiled(shape: str) -> Code:
-    """A shape with its default tiles."""
+    """A shape with its default tiles, or with all switches on."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -57,9 +59,10 @@ def compiled(shape: str) -> Code:
     from everframe.runtime.megakernel.torch_launch import compiled_for
     from everframe.runtime.megakernel.triton_kernel import frame_kernel
 
-    spec, size = SHAPES[shape] if shape in SHAPES else (Bundle.from_pretrained(shape).spec, SHIPPED)
+    name, _, switched = shape.partition(", ")
+    spec, size = SHAPES[name] if name in SHAPES else (Bundle.from_pretrained(name).spec, SHIPPED)
     plan = plan_frame(step_program(spec, *size))
-    tiles = default_tiles(plan)
+    tiles = replace(default_tiles(plan), **(SWITCHED if switched else {}))
     constants: dict[str, int] = compiled_for(Layout(plan=plan, tiles=tiles, steps=1), bounded=True)
     constants |= {"TIMED": 0, "DELAYED": 0, "LIMIT": 1000}
     kernel: Any = frame_kernel

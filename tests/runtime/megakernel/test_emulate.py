@@ -41,6 +41,8 @@ SPLIT = Tiles(
     down_parts=2,
 )
 """Small tiles: several blocks of rows, ragged ends, and every instruction split."""
+SLICED = replace(SPLIT, rows=32, merge_rows=16, finish_rows=16, embed_parts=2, rehearsed=1, order=2)
+"""Partial sums are added by instructions of their own."""
 
 
 def compare(made: Stream, size: tuple[int, int], frames: int) -> None:
@@ -74,10 +76,26 @@ def test_several_denoising_steps_in_one_launch(steps: int) -> None:
     compare(stream(random_bundle(UNEVEN), SMALL, steps=steps), SMALL, frames=2)
 
 
+@pytest.mark.parametrize("tiles", [SPLIT, SLICED], ids=["split", "sums apart"])
 @pytest.mark.parametrize("spec", [UNEVEN, HALVES, WIDE_HEADS], ids=["uneven", "halves", "head 128"])
-def test_every_split_on_ragged_tiles(spec: Spec) -> None:
+def test_every_split_on_ragged_tiles(spec: Spec, tiles: Tiles) -> None:
     size = (80, 112)  # 35 tokens in blocks of 16; 56 positions a row in tiles of 64
-    compare(stream(random_bundle(spec), size, steps=2, tiles=SPLIT, sms=7), size, frames=3)
+    compare(stream(random_bundle(spec), size, steps=2, tiles=tiles, sms=7), size, frames=3)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_sums_apart_in_any_order_make_the_same_bits(order: int) -> None:
+    results: list[bytes] = []
+    for tiles in (replace(SLICED, merge_rows=0, finish_rows=0), SLICED):
+        tiles = replace(tiles, order=order)
+        made = stream(random_bundle(UNEVEN), (64, 64), steps=2, tiles=tiles, sms=9)
+        camera = torch.from_numpy(random_frame(3, 64, 64))
+        history = made.engine.empty_history()
+        result = made.emulate(history, camera, noise_of((64, 64)), seed=order)
+        results.append(
+            result.frame.tobytes() + b"".join(s.tobytes() for s in result.slots.values())
+        )
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("sms", [1, 5, 264])

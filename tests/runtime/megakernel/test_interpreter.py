@@ -31,6 +31,16 @@ pytestmark = [
 SIZE = (32, 48)
 WIDE_HEADS = replace(TINY, head_dim=128, blocks=(BlockSpec(heads=1, ffn=96, history_frames=2),))
 SPLIT = Tiles(rows=16, model_cols=32, keys=16, attend_parts=3, down_parts=2, conv_rows=64)
+SLICED = replace(
+    SPLIT,
+    rows=32,
+    merge_rows=16,
+    finish_rows=16,
+    out_parts=2,
+    embed_parts=2,
+    rehearsed=1,
+    order=2,
+)
 FINE = replace(UNEVEN, patch=8)
 """24 tokens at `SIZE`, where the others have 6: more than a tile of keys."""
 FINE_HEADS = replace(WIDE_HEADS, patch=8)
@@ -80,6 +90,8 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
         (WIDE_HEADS, 1, None, 1, SIZE),
         (UNEVEN, 1, SPLIT, 1, SIZE),
         (UNEVEN, 1, SPLIT, 13, SIZE),
+        (FINE, 1, SLICED, 5, SIZE),
+        (WIDE_HEADS, 2, SLICED, 3, SIZE),
         (TINY, 1, RAGGED, 3, SIZE),
     ],
     ids=[
@@ -92,6 +104,8 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
         "head 128",
         "split",
         "split, 13 CTAs",
+        "sums apart, 5 CTAs",
+        "head 128, sums apart, two steps",
         "keys beyond the rows, 3 CTAs",
     ],
 )
@@ -114,6 +128,16 @@ def test_the_kernel_makes_the_frames_of_eager_torch(
         slots = after.slots
         if not history.has_anchor:
             history = history.anchored(output=truth, camera=camera)
+
+
+@pytest.mark.parametrize("rows", [{"merge_rows": 16}, {"finish_rows": 16}], ids=str)
+def test_sums_apart_make_the_same_bits(rows: dict[str, int]) -> None:
+    whole = replace(SLICED, merge_rows=0, finish_rows=0)
+    made = [
+        frames(engines(UNEVEN, tiles, ctas=4)[0], 1, 3) for tiles in (whole, replace(whole, **rows))
+    ]
+    for a, b in zip(*made, strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_the_comparison_with_float64_of_the_gpu_tests() -> None:

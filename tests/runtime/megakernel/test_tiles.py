@@ -51,7 +51,7 @@ def test_the_estimate_of_pocket_is_near_what_was_measured(
     ctas: int, parts: tuple[int, int], measured_us: int
 ) -> None:
     plan = pocket()
-    tiles = replace(default_tiles(plan), attend_parts=parts[0], down_parts=parts[1])
+    tiles = replace(default_tiles(plan), attend_parts=parts[0], down_parts=parts[1], order=0)
     schedule = schedule_tasks(lower(plan, tiles, 1), ctas)
     assert abs(schedule.estimate_us / measured_us - 1) < 0.25
 
@@ -85,6 +85,14 @@ def test_candidates_fit_and_differ(name: str) -> None:
     assert len(set(tried)) == len(tried) >= 8
     assert all(tiles.shared_memory(plan) * tiles.per_sm <= SHARED_MEMORY for tiles in tried)
     assert replace(tried[0], bulk=1) in tried
+
+
+@pytest.mark.parametrize("rows", [8, 24, 128])
+def test_rows_that_are_added_divide_those_of_a_tile(rows: int) -> None:
+    with pytest.raises(ValueError, match="must divide"):
+        Tiles(merge_rows=rows)
+    with pytest.raises(ValueError, match="must divide"):
+        Tiles(finish_rows=rows)
 
 
 def test_tiles_begin_at_multiples_of_16() -> None:
