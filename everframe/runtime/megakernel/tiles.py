@@ -19,6 +19,14 @@ MAX_HEAD_DIM = 128
 HOPPER_SMS = 132
 AFFINE = 48
 """Numbers of the colour maps of a patch."""
+GLUON_ROWS, GLUON_KEYS, GLUON_WIDE = 128, 128, 256
+"""Sizes of the Gluon kernel: rows of a tile, keys of a tile, columns of QKV and UP."""
+GLUON_STAGES = 4
+"""Of its ring."""
+GLUON_AGES = 16
+"""Rows of the table of age offsets of a head, most of them zeros: the least that wgmma takes."""
+GLUON_GROUP = 3
+"""Panels of a convolution that are loaded together; their number is a multiple of it."""
 
 
 def ceil_to(n: int, multiple: int) -> int:
@@ -36,7 +44,8 @@ class Tiles:
     a tile is split so that the multiprocessors are filled. stages, key_stages, conv_stages: depth
     of the load pipelines of matrix products, attention and convolutions; per_sm: CTAs that share a
     multiprocessor; bulk: 1 if tiles are loaded by the copy engine (TMA); ahead: 1 if the weights of
-    a tile are asked into the L2 cache before its first wait.
+    a tile are asked into the L2 cache before its first wait. gluon: 1 if the tiles are made for the
+    Gluon kernel, which has one set of sizes (`gluon_tiles`).
     """
 
     rows: int = 64
@@ -56,6 +65,7 @@ class Tiles:
     per_sm: int = 1
     bulk: int = 0
     ahead: int = 1
+    gluon: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.
@@ -115,6 +125,46 @@ LARGE = 128 * 128 * 48
 """Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
 
 
+def is_large(plan: FramePlan) -> bool:
+    """Whether large tiles fill the multiprocessors."""
+    return plan.tokens * plan.width >= LARGE
+
+
+def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
+    """The sizes of the Gluon kernel.
+
+    Raises:
+        UnsupportedError: it cannot run this plan.
+    """
+    refuse(plan)
+    left = plan.tokens % GLUON_KEYS
+    heads = _qkv_heads(plan)
+    for fits, reason in (
+        (plan.head_dim in (PANEL, 2 * PANEL), f"heads of {plan.head_dim} channels"),
+        (heads * plan.head_dim == GLUON_WIDE, "a number of heads that fills no tile"),
+        (plan.width % (GLUON_WIDE // 2) == 0, f"a width of {plan.width}"),
+        (left % 8 == 0, f"{plan.tokens} tokens, {left} beyond whole tiles"),
+        (plan.prompt_tokens > 0, "no prompt tokens"),
+        (plan.patch_channels % PANEL == 0, f"{plan.patch_channels} numbers in a patch"),
+    ):
+        if not fits:
+            raise UnsupportedError(f"the Gluon kernel cannot run {reason}")
+    tasks = -(-plan.tokens // GLUON_ROWS) * max(block.heads for block in plan.blocks)
+    return Tiles(
+        rows=GLUON_ROWS,
+        model_cols=GLUON_WIDE // 2,
+        qkv_heads=heads,
+        up_cols=GLUON_WIDE // 2,
+        head_cols=GLUON_WIDE // 2,
+        keys=GLUON_KEYS,
+        conv_rows=GLUON_ROWS,
+        attend_parts=_attend_parts(plan, tasks, sms, (GLUON_ROWS, GLUON_KEYS)),
+        stages=GLUON_STAGES,
+        ahead=0,
+        gluon=1,
+    )
+
+
 def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """Untuned: small tiles until the multiprocessors are filled, then larger ones.
 
@@ -123,7 +173,7 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """
     refuse(plan)
     heads = min(block.heads for block in plan.blocks if block.heads)
-    large = plan.tokens * plan.width >= LARGE
+    large = is_large(plan)
     rows = 128 if large else 64
     blocks = -(-plan.tokens // rows)
 
