@@ -115,7 +115,7 @@ class MegakernelEngine(TorchEngine):
             layout = Layout(plan=self.plan, tiles=self.tiles, steps=steps)
             schedule: Schedule = schedule_tasks(lower(self.plan, self.tiles, steps), self.ctas)
             check_schedule(schedule)
-            self._kernels[steps] = Kernel(
+            self._kernels[steps] = kernel_class(self.tiles)(
                 schedule,
                 layout,
                 self.constants,
@@ -203,6 +203,15 @@ class MegakernelEngine(TorchEngine):
             at = self.layout.slot.at[block.new_slot] * PANEL
             packed[at : at + flat.size] = flat
         return self.to_engine(packed).to(dtype)
+
+
+def kernel_class(tiles: Tiles) -> type[Kernel]:
+    """Of what runs these tiles."""
+    if not tiles.gluon:
+        return Kernel
+    from everframe.runtime.megakernel.torch_gluon import GluonKernel  # experimental in Triton
+
+    return GluonKernel
 
 
 def _array(value: Tensor) -> NDArray[np.float32]:
