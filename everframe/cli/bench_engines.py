@@ -32,6 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--kernel",
+        choices=("triton", "gluon"),
+        default="triton",
+        help="for 'engines': which mega kernel; gluon is for large shapes (default: %(default)s)",
+    )
+    parser.add_argument(
         "--sweep",
         type=int,
         default=1,
@@ -96,6 +102,7 @@ def run_engines(args: argparse.Namespace) -> int:
         shapes = [name for name in shapes if name != "growth"] + list(GROWTH)
     wanted = torch_bench.Wanted(
         engines=_engines(args.engines, torch_bench.ENGINES),
+        kernel=args.kernel,
         sweep=QUICK if args.quick else args.sweep,
         sweep_s=QUICK_S if args.quick else 600,
         autotune_s=args.autotune,

@@ -59,7 +59,7 @@ def short(tiles: Tiles) -> str:
         f"r{t.rows} m{t.model_cols} q{t.qkv_heads} u{t.up_cols} h{t.head_cols} k{t.keys} "
         f"c{t.conv_rows} split{t.attend_parts}/{t.out_parts}/{t.down_parts} "
         f"s{t.stages}/{t.key_stages}/{t.conv_stages} w{t.warps} x{t.per_sm}"
-        f"{' bulk' if t.bulk else ''}{' ahead' if t.ahead else ''}"
+        f"{' bulk' if t.bulk else ''}{' ahead' if t.ahead else ''}{' gluon' if t.gluon else ''}"
     )
 
 

@@ -53,9 +53,7 @@ def send_panels(small, line, staging, W: gl.constexpr, ROWS: gl.constexpr, COUNT
 
 
 @gluon.jit
-def send_heads(
-    heads, row, half, staging, W: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr
-):
+def send_heads(heads, row, half, staging, W: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr):
     """64 rows of the head or of the two heads that a half of a QKV tile holds."""
     for panel in gl.static_range(2):
         if HD > PANEL:
@@ -103,7 +101,9 @@ def storer(
         if (row < N) | (op == UNPACK) | (op > HEAD):
             for half in range(gl.where(op == QKV, 2, 1)):
                 mbarrier.wait(staged.index(W), used & 1)
-                send(d, op, half, small, heads, panels, row, work_at, new_at, W, ROWS, SCALED, H, HD)
+                send(
+                    d, op, half, small, heads, panels, row, work_at, new_at, W, ROWS, SCALED, H, HD
+                )
                 gl.thread_barrier()
                 mbarrier.arrive(freed.index(W), count=1)
                 used += 1

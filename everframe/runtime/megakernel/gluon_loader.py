@@ -256,9 +256,7 @@ def load_ages(line, tails, ring, it, HD: gl.constexpr, TAIL: gl.constexpr):
     PER: gl.constexpr = HD // PANEL
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
     _, ring_w, full, empty = ring
-    strips = ring_w._reinterpret(
-        gl.bfloat16, [STAGES * WIDE // AGES, AGES, PANEL], LAYOUT
-    )
+    strips = ring_w._reinterpret(gl.bfloat16, [STAGES * WIDE // AGES, AGES, PANEL], LAYOUT)
     stage = claim(empty, it)
     mbarrier.expect(full.index(stage), AGES * HD * 2)
     for panel in gl.static_range(PER):

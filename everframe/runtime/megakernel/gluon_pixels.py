@@ -119,9 +119,7 @@ def unpack(
         channel = gl.multiple_of(channel, 4)
         unpack_map(work, source, flag, band, channel, W, INPUT, COLS, PATCH)
     else:
-        unpack_rows(
-            work, source, noise, flag, segment, band, line, W, COLS, PATCH, HEIGHT, ROWS
-        )
+        unpack_rows(work, source, noise, flag, segment, band, line, W, COLS, PATCH, HEIGHT, ROWS)
     return stored(output, used)
 
 

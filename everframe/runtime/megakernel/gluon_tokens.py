@@ -353,9 +353,7 @@ def tokens(
             W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, COS, SIN,
         )  # fmt: skip
     elif op == UP:
-        it, used = up(
-            d, sums, control, ring, output, it, used, W, D, SQUARES, TILES, TILES_2, ROWS
-        )
+        it, used = up(d, sums, control, ring, output, it, used, W, D, SQUARES, TILES, TILES_2, ROWS)
     elif op == RESIDUAL:
         it, used = residual(
             d, sums, control, counters, error, epoch, ring, output, it, used,

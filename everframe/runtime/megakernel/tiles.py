@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everframe.runtime.megakernel.isa import MERGE_US, SIGNAL_US, attention_cost
+from everframe.runtime.megakernel.isa import (
+    GLUON_RATES,
+    MERGE_US,
+    SIGNAL_US,
+    TRITON_RATES,
+    Rates,
+    attention_cost,
+)
 from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
 
 ALIGNED = 16
@@ -23,6 +30,8 @@ GLUON_ROWS, GLUON_KEYS, GLUON_WIDE = 128, 128, 256
 """Sizes of the Gluon kernel: rows of a tile, keys of a tile, columns of QKV and UP."""
 GLUON_STAGES = 4
 """Of its ring."""
+GLUON_BARRIERS = 1024
+"""Bytes of shared memory for barriers and arguments of its partitions, at most."""
 GLUON_AGES = 16
 """Rows of the table of age offsets of a head, most of them zeros: the least that wgmma takes."""
 GLUON_GROUP = 3
@@ -79,6 +88,9 @@ class Tiles:
 
     def shared_memory(self, plan: FramePlan) -> int:
         """Bytes of the largest pipeline: operands of all stages, and staging of one result."""
+        if self.gluon:
+            ring = GLUON_STAGES * (GLUON_ROWS + GLUON_WIDE) * PANEL * 2
+            return ring + GLUON_ROWS * GLUON_WIDE // 2 * 2 + GLUON_BARRIERS
         head = ceil_to(plan.head_dim, PANEL)
         widest = max(self.model_cols, self.qkv_heads * head, 2 * self.up_cols, self.head_cols)
         matrix = max(self.stages * (self.rows + widest) * PANEL * 2, self.rows * widest * 4)
@@ -158,7 +170,7 @@ def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         head_cols=GLUON_WIDE // 2,
         keys=GLUON_KEYS,
         conv_rows=GLUON_ROWS,
-        attend_parts=_attend_parts(plan, tasks, sms, (GLUON_ROWS, GLUON_KEYS)),
+        attend_parts=_attend_parts(plan, tasks, sms, (GLUON_ROWS, GLUON_KEYS), GLUON_RATES),
         stages=GLUON_STAGES,
         ahead=0,
         gluon=1,
@@ -207,13 +219,15 @@ def _qkv_heads(plan: FramePlan) -> int:
     return next(n for n in (4, 2, 1) if n * size <= 256 and not any(c % n for c in counts))
 
 
-def _attend_parts(plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int]) -> int:
+def _attend_parts(
+    plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int], rates: Rates = TRITON_RATES
+) -> int:
     """Into how many parts attention is cut so that its waves are short."""
     size = ceil_to(plan.head_dim, PANEL)
     keys = -(-(plan.tokens * (1 + plan.window) + plan.prompt_tokens) // tile[1])
 
     def time(parts: int) -> float:
         merge = SIGNAL_US + MERGE_US if parts > 1 else 0
-        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size) + merge
+        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size, rates) + merge
 
     return min(range(1, min(8, keys) + 1), key=time)

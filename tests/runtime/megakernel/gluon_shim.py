@@ -130,8 +130,11 @@ class T:
         assert not bitcast
         name = getattr(dtype, "name", str(dtype))
         if name in INTEGERS:
-            return T(np.trunc(self.v).astype(INTEGERS[name]) if self.v.dtype.kind == "f" else
-                     self.v.astype(INTEGERS[name]))
+            return T(
+                np.trunc(self.v).astype(INTEGERS[name])
+                if self.v.dtype.kind == "f"
+                else self.v.astype(INTEGERS[name])
+            )
         return T(self.v.astype(np.float32))
 
     def reshape(self, shape: Any) -> T:
@@ -245,7 +248,7 @@ class Shared:
     def slice(self, start: Any, length: Any) -> Shared:
         start, length = int(raw(start)), int(raw(length))
         assert len(self.shape_) == 2 and self.shape_[1] == 64
-        assert 0 <= start and start + length <= self.shape_[0] and start % 8 == 0
+        assert start >= 0 and start + length <= self.shape_[0] and start % 8 == 0
         return Shared(self.flat, self.offset + start * 64, (length, 64))
 
     def permute(self, order: Any) -> Shared:
@@ -416,9 +419,7 @@ def warpgroup_mma_wait(num_outstanding: int, deps: Any) -> Any:
     while len(mine) > num_outstanding:
         mine.pop(0).finish()
     here().pause()
-    out = [
-        T(x.done) if isinstance(x, Product) and x.done is not None else x for x in deps
-    ]
+    out = [T(x.done) if isinstance(x, Product) and x.done is not None else x for x in deps]
     return out[0] if len(out) == 1 else tuple(out)
 
 
@@ -434,7 +435,9 @@ class FakeGluon:
     NVMMADistributedLayout = BlockedLayout
     exp2 = staticmethod(lambda x: T(np.exp2(raw(x)).astype(np.float32)))
     rsqrt = staticmethod(lambda x: T((1 / np.sqrt(raw(x))).astype(np.float32)))
-    where = staticmethod(lambda c, a, b: T(_float(lambda x, y: np.where(raw(c), x, y))(raw(a), raw(b))))
+    where = staticmethod(
+        lambda c, a, b: T(_float(lambda x, y: np.where(raw(c), x, y))(raw(a), raw(b)))
+    )
     minimum = staticmethod(lambda a, b: T(_float(np.minimum)(raw(a), raw(b))))
     maximum = staticmethod(lambda a, b: T(_float(np.maximum)(raw(a), raw(b))))
     sum = staticmethod(lambda x, axis: T(raw(x).sum(axis, dtype=np.float32)))
@@ -475,7 +478,11 @@ class FakeGluon:
     @staticmethod
     def store(at: Pointer, value: Any, mask: Any = None) -> None:
         offset = np.asarray(at.offset)
-        mask = np.ones(offset.shape, bool) if mask is None else np.broadcast_to(raw(mask), offset.shape)
+        mask = (
+            np.ones(offset.shape, bool)
+            if mask is None
+            else np.broadcast_to(raw(mask), offset.shape)
+        )
         places = offset[mask]
         if places.size:
             assert places.min() >= 0 and places.max() < at.base.size
@@ -549,7 +556,9 @@ def python_of(kernel: Any) -> Callable[..., None]:
         if isinstance(inner, types.FunctionType):
             if inner.__name__ in FAKES:
                 return FAKES[inner.__name__]
-            return types.FunctionType(inner.__code__, space(inner), inner.__name__, inner.__defaults__)
+            return types.FunctionType(
+                inner.__code__, space(inner), inner.__name__, inner.__defaults__
+            )
         return value.value if type(value).__name__ == "constexpr" else value
 
     def space(function: types.FunctionType) -> dict[str, Any]:
@@ -586,6 +595,10 @@ class Pool:
     def place(self, tensor: Any) -> int:
         """Where a tensor begins."""
         return (tensor.data_ptr() - self.tensor.data_ptr()) // 4
+
+    def holds(self, tensor: Any) -> bool:
+        """Whether a tensor lies here."""
+        return 0 <= self.place(tensor) < self.numbers.size
 
     def check(self, begin: int, end: int) -> None:
         """A box lies in one tensor."""

@@ -19,7 +19,7 @@ from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.tiles import gluon_tiles
 from everframe.runtime.torch_engine import torch_engine
 from tests.nets import TINY, random_bundle, random_frame, random_tokens
-from tests.runtime.megakernel.launches import first_up, noise_of
+from tests.runtime.megakernel.launches import noise_of
 
 if TYPE_CHECKING:
     from everframe.runtime.megakernel.torch_engine import MegakernelEngine
@@ -75,7 +75,7 @@ def engine_of(
 
     def aligned(tensor: Tensor, dtype: torch.dtype, unit: int = 16) -> Tensor:
         tensor = tensor.to(dtype).contiguous()
-        return tensor if unit == 16 or tensor.data_ptr() % unit == 0 else pool.copy(tensor)
+        return tensor if unit == 16 or pool.holds(tensor) else pool.copy(tensor)
 
     monkeypatch.setattr(torch_gluon, "aligned", aligned)
     monkeypatch.setattr(engines, "kernel_class", lambda _: ShimKernel)
