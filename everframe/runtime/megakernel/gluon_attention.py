@@ -156,7 +156,7 @@ def step(
 
 @gluon.jit
 def look(
-    d, ring, q_free, it, count, before, current, frames, left,
+    d, ring, q_free, it, count, before, begin, current, frames, left,
     W: gl.constexpr, N: gl.constexpr, HD: gl.constexpr, SCALE: gl.constexpr, BOUNDED: gl.constexpr,
 ):  # fmt: skip
     """All key tiles of a task. Queries lie beside the first two stages of keys, keys and values in
@@ -187,7 +187,7 @@ def look(
     release(empty, slot(it))
     top = gl.full((HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=gl.SliceLayout(1, scores))
     total = gl.zeros((HALF,), gl.float32, layout=gl.SliceLayout(1, scores))
-    z = shaped(s, ages, tile_of(d, 0, before, current), past, frames, left, SCALE, N)
+    z = shaped(s, ages, tile_of(0, before, begin, current), past, frames, left, SCALE, N)
     p, top, total, _ = weigh(z, top, total, BOUNDED)
     p = operand(p, weights)
     out = gl.zeros((HALF, HD), gl.float32, layout=sums_of)
@@ -199,13 +199,13 @@ def look(
     plain = gl.maximum(gl.minimum(of_frames, count - 1), 1)
     for j in range(1, plain):
         p, top, total, out, it = step(
-            q, pairs, ring, it, p, top, total, out, ages, tile_of(d, j, before, current),
+            q, pairs, ring, it, p, top, total, out, ages, tile_of(j, before, begin, current),
             past, frames, left, 0, SCALE, BOUNDED, True, FOLD, N,
         )  # fmt: skip
     for j in range(plain, count):
         final = gl.where(j == count - 1, 1, 0)
         p, top, total, out, it = step(
-            q, pairs, ring, it, p, top, total, out, ages, tile_of(d, j, before, current),
+            q, pairs, ring, it, p, top, total, out, ages, tile_of(j, before, begin, current),
             past, frames, left, final, SCALE, BOUNDED, False, FOLD, N,
         )  # fmt: skip
     gl.thread_barrier()
@@ -277,7 +277,7 @@ def attend(
     scores: gl.constexpr = accumulator(KEYS)
     sums_of: gl.constexpr = accumulator(HD)
     row = first_row(d, W)
-    frames, before, count, current, left = key_tiles(d, filled, N, P)
+    frames, before, count, begin, current, left = key_tiles(d, filled, N, P)
     stages = 2 * count + gl.where(count == 0, 1, gl.minimum(frames, 1))
     if row < N:
         top = gl.full(
@@ -287,7 +287,7 @@ def attend(
         out = gl.zeros((HALF, HD), gl.float32, layout=sums_of)
         if count > 0:
             top, total, out, it = look(
-                d, ring, q_free, it, count, before, current, frames, left,
+                d, ring, q_free, it, count, before, begin, current, frames, left,
                 W, N, HD, SCALE, BOUNDED,
             )  # fmt: skip
         else:

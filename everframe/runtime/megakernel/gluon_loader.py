@@ -184,12 +184,10 @@ def load_maps(
 
 
 @gluon.jit
-def key_tiles(
-    d, filled,
-    N: gl.constexpr, P: gl.constexpr,
-):  # fmt: skip
-    """What attention of a task looks at: past frames that are filled, key tiles of past frames, all
-    its key tiles, where those of this frame begin in the table's count, keys that fill no tile.
+def key_tiles(d, filled, N: gl.constexpr, P: gl.constexpr):
+    """What attention of a task looks at: past frames that are filled; key tiles of past frames, all
+    its key tiles; where those of past frames and of this frame begin in the table's count; keys
+    that fill no tile.
     """
     FULL: gl.constexpr = N // KEYS
     past, first, last = word(d, 6), word(d, 7), word(d, 8)
@@ -199,13 +197,13 @@ def key_tiles(
     current = gl.maximum(first, past * FULL)
     end = (past + 1) * FULL + (left + KEYS - 1) // KEYS
     after = gl.maximum(gl.minimum(last, end) - current, 0)
-    return frames, before, before + after, current, left
+    return frames, before, before + after, first, current, left
 
 
 @gluon.jit
-def tile_of(d, j, before, current):
+def tile_of(j, before, first, current):
     """Number in the table's count of a task's key tile `j`."""
-    return gl.where(j < before, word(d, 7) + j, current + j - before)
+    return gl.where(j < before, first + j, current + j - before)
 
 
 @gluon.jit
@@ -291,7 +289,7 @@ def load_attention(
     values, prompt_values = word(d, 5) * ROWS, word(d, 5) * PROMPT_ROWS
     prompt, line = prompt_at + word(d, 2), word(d, 4)
     past = word(d, 6)
-    frames, before, count, current, _ = key_tiles(d, filled, N, P)
+    frames, before, count, first, current, _ = key_tiles(d, filled, N, P)
     if frames > 0:
         if count > 0:
             it = load_ages(weights_at + word(d, 10), tails, ring, it, HD, TAIL)
@@ -301,7 +299,7 @@ def load_attention(
         limit = served(counters, error, d, start, limit, 0)
         it = pass_on(ring, it)
     for j in range(count):
-        tile = tile_of(d, j, before, current)
+        tile = tile_of(j, before, first, current)
         if j == before:
             limit = served(counters, error, d, late, limit, 1)
         for part in gl.static_range(2):

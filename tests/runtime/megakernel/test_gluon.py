@@ -15,11 +15,17 @@ from torch import Tensor
 
 from everframe.arch.spec import BlockSpec, Spec
 from everframe.diffusion.programs import step_program
+from everframe.runtime.megakernel.check import check_schedule
+from everframe.runtime.megakernel.layout import Layout
+from everframe.runtime.megakernel.lower import lower
+from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.tiles import gluon_tiles
+from everframe.runtime.megakernel.schedule import schedule_tasks
+from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, gluon_tiles, is_large
 from everframe.runtime.torch_engine import torch_engine
+from everframe.runtime.torch_shapes import SHAPES
 from tests.nets import TINY, random_bundle, random_frame, random_tokens
-from tests.runtime.megakernel.launches import noise_of
+from tests.runtime.megakernel.launches import first_up, noise_of
 
 if TYPE_CHECKING:
     from everframe.runtime.megakernel.torch_engine import MegakernelEngine
@@ -36,6 +42,9 @@ def _spec(head_dim: int, past: tuple[int, ...], patch: int = 8) -> Spec:
     return replace(TINY, width=128, head_dim=head_dim, patch=patch, blocks=blocks)
 
 
+SIGNALS, LAST_EPOCH = 2, 1 << 20
+"""As in `torch_gluon` and `torch_launch`, which need triton."""
+KEYED = ("q", "kv", "slot", "new")
 WIDE, NARROW = _spec(128, (2, 0)), _spec(64, (1, 3))
 
 
@@ -120,3 +129,53 @@ def test_the_kernel_makes_the_frames_of_eager_torch(
         slots = after.slots
         if not history.has_anchor:
             history = history.anchored(output=truth, camera=camera)
+
+
+def test_a_stuck_instruction_is_named_and_the_launch_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    from everframe.runtime.megakernel.torch_launch import KernelStuckError
+
+    size = (96, 96)
+    engine = engine_of(NARROW, size, monkeypatch, 2, attend_parts=2)
+    prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 1)
+    kernel, camera = engine.kernel(), torch.from_numpy(random_frame(0, *size))
+    row = first_up(kernel)
+    kernel.table[row, 3] += 1
+    frame, _ = engine.step(engine.empty_history(), camera, noise_of(size), prepared)
+    with pytest.raises(KernelStuckError, match=r"blocks\.0\.up.* wait stage 0"):
+        engine.to_numpy(frame)
+
+
+@pytest.mark.parametrize(("spec", "size"), [(NARROW, (96, 96)), (WIDE, (80, 160))], ids=str)
+def test_counters_alone_order_everything(spec: Spec, size: tuple[int, int]) -> None:
+    """The partitions run into the next task of a list before the last has ended, so the order of a
+    list must not be needed: the checker gets a list for each instruction.
+    """
+    plan = plan_frame(step_program(spec, *size))
+    tiles = replace(gluon_tiles(plan, 5), attend_parts=2, down_parts=2)
+    made = schedule_tasks(lower(plan, tiles, 2), 5)
+    order = range(len(made.graph.instructions))
+    check_schedule(replace(made, lists=tuple((task,) for task in order)))
+
+
+@pytest.mark.parametrize("shape", ["C", "D", "E", "broadcast", "cinema"])
+def test_large_shapes_fit(shape: str) -> None:
+    spec, size = SHAPES[shape]
+    plan = plan_frame(step_program(spec, *size))
+    tiles = gluon_tiles(plan)
+    assert is_large(plan)
+    layout = Layout(plan=plan, tiles=tiles, steps=1)
+    assert tiles.shared_memory(plan) <= SHARED_MEMORY
+    per = layout.head_dim // PANEL  # queries, keys and ages are counted in rows of a head
+    for arena in (layout.work, layout.slot, layout.prompt):
+        assert not any(arena.at[name] % per for name in arena.at if name.partition(".")[0] in KEYED)
+    assert not any(at % per for name, at in layout.weights.at.items() if name.startswith("ages"))
+    most = max(lower(plan, tiles, 1).totals) * SIGNALS
+    assert most * LAST_EPOCH < 1 << 31
+
+
+def test_what_it_cannot_run_is_refused() -> None:
+    plan = plan_frame(step_program(WIDE, 64, 72))
+    with pytest.raises(UnsupportedError, match="beyond whole tiles"):
+        gluon_tiles(replace(plan, rows=7))
+    with pytest.raises(UnsupportedError, match="heads"):
+        gluon_tiles(plan_frame(step_program(TINY, 64, 64)))
