@@ -82,12 +82,15 @@ def main() -> None:
     """Read the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("model", nargs="?", default="pocket")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--footage", type=Path, default=Path("examples/footage"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path, help="camera, truth and output of every stream")
     args = parser.parse_args()
     cat, cpu = Catalogue(), torch.device("cpu")
-    session = Session.from_pretrained(args.model, prompt="a", height=224, width=288)
+    session = Session.from_pretrained(
+        args.model, prompt="a", height=224, width=288, engine=args.engine
+    )
     labels = range(cat.first_person, cat.first_dress)
     rows: list[dict[str, Any]] = []
     sheet: list[Frames] = []

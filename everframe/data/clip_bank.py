@@ -43,13 +43,17 @@ class ClipBank:
         self._draw, self._name, self._every = draw, name, every
         self._banks: dict[tuple[tuple[int, int], int], tuple[int, Tensor]] = {}
 
+    def holds(self, size: tuple[int, int]) -> bool:
+        """Whether clips of this size need no bank of their own."""
+        (height, width), canvas = size, self._canvas
+        return not any(canvas) or (height <= canvas[0] and width <= canvas[1])
+
     def draw(
         self, step: int, streams: int, frames: int, size: tuple[int, int], rng: np.random.Generator
     ) -> Tensor:
         """[streams, frames + 2, C, H, W] in 0..1; what a step sees depends on its number only."""
-        (height, width), canvas = size, self._canvas
-        if height > canvas[0] or width > canvas[1]:
-            canvas = size
+        height, width = size
+        canvas = self._canvas if any(self._canvas) and self.holds(size) else size
         clips = self._bank(step // self._every, canvas, frames)
         top, left = (int(rng.integers(0, a - b + 1)) for a, b in zip(canvas, size, strict=True))
         clips = clips[..., top : top + height, left : left + width]

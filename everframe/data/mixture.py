@@ -32,7 +32,7 @@ class MixtureConfig:
 
     room_share: of the person streams, how many are set into the rooms of other clips.
     figure_share: of the person streams, how many show rendered people in the rooms of clips; all,
-        if no clip has masks.
+        if no clip has masks; else none at sizes that their bank does not hold.
     foreign_share: of the footage and leaves streams, how many have their anchor in another scene,
         under the same look and hidden state: an anchor tells the look, not what is seen.
     wording_share: of the streams of one look, how many mix two of its paraphrases.
@@ -217,7 +217,7 @@ class Mixture:
         if plan.leaves:
             parts.append(self.leaves.draw(step, plan.leaves, frames, size, rng))
         mask = footage.new_zeros(plan.footage + plan.leaves, frames + 2, 1, *size)
-        figures = self._figure_streams(plan.person)
+        figures = self._figure_streams(plan.person, size)
         filmed = plan.person - figures
         if filmed:
             masked = self.footage.draw(filmed, frames, size, rng, masked=True)
@@ -267,9 +267,11 @@ class Mixture:
             parts.append(self.footage.draw(filmed, frames, size, rng, masked=True))
         return torch.cat(parts)[self._to(rng.permutation(streams))]
 
-    def _figure_streams(self, person: int) -> int:
+    def _figure_streams(self, person: int, size: tuple[int, int]) -> int:
         if not self.footage.has_masks:
             return person
+        if not self.figures.holds(size):  # a bank for a rare size costs more than it gives
+            return 0
         return round(person * self.config.figure_share)
 
     def _foreign_anchors(self, camera: Tensor, able: int, rng: np.random.Generator) -> None:
