@@ -44,8 +44,10 @@ from everframe.runtime.megakernel.gluon_memory import (
 
 
 @gluon.jit
-def product(ring, panels, it, W: gl.constexpr, COLUMNS: gl.constexpr):
-    """[64, COLUMNS]: one product stays in flight while the stage before it is given back."""
+def running(ring, panels, it, W: gl.constexpr, COLUMNS: gl.constexpr):
+    """[64, COLUMNS], the last step in flight: one product stays so while the stage before it is
+    given back.
+    """
     ring_a, ring_w, full, empty = ring
     acc = gl.zeros((HALF, COLUMNS), gl.float32, layout=accumulator(COLUMNS))
     for k in range(panels):
@@ -58,9 +60,23 @@ def product(ring, panels, it, W: gl.constexpr, COLUMNS: gl.constexpr):
         if k > 0:
             release(empty, slot(it - 1))
         it += 1
+    return acc, it
+
+
+@gluon.jit
+def ended(ring, acc, it):
+    """The result of `running`."""
+    _, _, _, empty = ring
     acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
     release(empty, slot(it - 1))
-    return acc, it
+    return acc
+
+
+@gluon.jit
+def product(ring, panels, it, W: gl.constexpr, COLUMNS: gl.constexpr):
+    """[64, COLUMNS] of a tile."""
+    acc, it = running(ring, panels, it, W, COLUMNS)
+    return ended(ring, acc, it), it
 
 
 @gluon.jit
@@ -190,6 +206,8 @@ def residual(
     rows = rows_of(row, layout)
     cols = column + gl.arange(0, NARROW, layout=gl.SliceLayout(0, layout))
     at = sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]
+    gate = gl.load(control + start_of(word(d, 8)) + cols)
+    scale = gl.load(control + start_of(word(d, 7)) + cols)
     mbarrier.wait(full.index(slot(it)), turn(it))
     x = gl.load(at, cache_modifier=".cg")  # on its way during the product
     acc, it = product(ring, word(d, 4), it, W, NARROW)
@@ -197,8 +215,7 @@ def residual(
         if word(d, 6) > 0:
             merged(counters, error, d, epoch, LIMIT)
             acc = add_parts(sums, acc, d, rows, cols, ROWS, WIDTH)
-    x += gl.load(control + start_of(word(d, 8)) + cols)[None, :] * acc
-    scale = gl.load(control + start_of(word(d, 7)) + cols)
+    x += gate[None, :] * acc
     return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS)
 
 
@@ -238,15 +255,16 @@ def qkv(
     row = first_row(d, W)
     mbarrier.wait(full.index(slot(it)), turn(it))
     squares = squares_of(sums, row, SQUARES, TILES, TILES_2, ROWS)  # on their way meanwhile
-    acc, it = product(ring, word(d, 2), it, W, WIDE)
     layout: gl.constexpr = accumulator(NARROW)
+    cols = gl.arange(0, NARROW, layout=gl.SliceLayout(0, layout))
+    shift_at = control + start_of(word(d, 5)) + aligned_word(d, 3) + cols
+    acc, it = running(ring, word(d, 2), it, W, WIDE)
+    shift, more = gl.load(shift_at), gl.load(shift_at + NARROW)  # beside the last step
     root = root_of(squares, layout, D)
-    shift = control + start_of(word(d, 5)) + aligned_word(d, 3)
     real = (rows_of(row, layout) < N)[:, None]
-    left, right = halves(acc)
-    cols = cols_of(0, left)
-    left = left * root + gl.load(shift + cols)[None, :]
-    right = right * root + gl.load(shift + NARROW + cols)[None, :]
+    left, right = halves(ended(ring, acc, it))
+    left = left * root + shift[None, :]
+    right = right * root + more[None, :]
     if word(d, 4) < 2:
         gain = gl.load(fixed + start_of(word(d, 6)) + cols % HD)
         left = turned(normed(left, gain, K, HD), fixed, row, COS, SIN, HD)
@@ -266,13 +284,15 @@ def up(
     row = first_row(d, W)
     mbarrier.wait(full.index(slot(it)), turn(it))
     squares = squares_of(sums, row, SQUARES, TILES, TILES_2, ROWS)
-    acc, it = product(ring, word(d, 2), it, W, WIDE)
     layout: gl.constexpr = accumulator(NARROW)
+    cols = gl.arange(0, NARROW, layout=gl.SliceLayout(0, layout))
+    shift_at = control + start_of(word(d, 3)) + 2 * first_col(d) + cols
+    acc, it = running(ring, word(d, 2), it, W, WIDE)
+    shift, more = gl.load(shift_at), gl.load(shift_at + NARROW)  # beside the last step
     root = root_of(squares, layout, D)
-    gate, value = halves(acc)
-    shift = control + start_of(word(d, 3)) + 2 * first_col(d) + cols_of(0, gate)
-    gate = gate * root + gl.load(shift)[None, :]
-    value = value * root + gl.load(shift + NARROW)[None, :]
+    gate, value = halves(ended(ring, acc, it))
+    gate = gate * root + shift[None, :]
+    value = value * root + more[None, :]
     return it, stage_out(output, silu(gate) * value, used)
 
 

@@ -26,7 +26,7 @@ from everframe.runtime.megakernel.operands import operands, step_control
 from everframe.runtime.megakernel.pack import pack_keys
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
+from everframe.runtime.megakernel.schedule import Schedule, schedule_by_rank, schedule_tasks
 from everframe.runtime.megakernel.tiles import (
     PANEL,
     SHARED_MEMORY,
@@ -133,7 +133,8 @@ class MegakernelEngine(TorchEngine):
     def _kernel(self, steps: int) -> Kernel:
         if steps not in self._kernels:
             layout = Layout(plan=self.plan, tiles=self.tiles, steps=steps)
-            schedule: Schedule = schedule_tasks(lower(self.plan, self.tiles, steps), self.ctas)
+            place = schedule_by_rank if self.tiles.gluon else schedule_tasks
+            schedule: Schedule = place(lower(self.plan, self.tiles, steps), self.ctas)
             check_schedule(schedule)
             self._kernels[steps] = kernel_class(self.tiles)(
                 schedule,
