@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from everframe.runtime.megakernel.isa import (
     GLUON_SIGNAL_US,
@@ -67,7 +67,22 @@ def schedule_by_rank(graph: TaskGraph, sms: int, signal_us: float = GLUON_SIGNAL
             heapq.heappush(ready, (-ranks[index], index))
         _, index = heapq.heappop(ready or state.coming)
         state.place(index, at, sm)
-    return state.result()
+    return _renumbered(state.result())
+
+
+def _renumbered(schedule: Schedule) -> Schedule:
+    """Instructions in the order in which they were placed, so that of those that got stuck the
+    first is the one that the others wait for.
+    """
+    order = list(schedule.expected)
+    number = {old: new for new, old in enumerate(order)}
+    instructions = tuple(schedule.graph.instructions[old] for old in order)
+    return Schedule(
+        graph=replace(schedule.graph, instructions=instructions),
+        lists=tuple(tuple(number[old] for old in own) for own in schedule.lists),
+        estimate_us=schedule.estimate_us,
+        expected={number[old]: times for old, times in schedule.expected.items()},
+    )
 
 
 class _Placing:

@@ -28,7 +28,7 @@ from everframe.runtime.megakernel.torch_launch import (
     sizes_of,
 )
 
-MATH_REGISTERS, OTHER_REGISTERS = 232, 48
+MATH_REGISTERS, OTHER_REGISTERS = 232, 40
 """Of a thread of the math warpgroups, and of the other warps: all that a multiprocessor has."""
 SIGNALS = 2
 """Of each instruction: one for each half of its rows."""

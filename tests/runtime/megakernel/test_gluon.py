@@ -20,7 +20,7 @@ from everframe.runtime.megakernel.layout import Layout
 from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.schedule import schedule_tasks
+from everframe.runtime.megakernel.schedule import schedule_by_rank
 from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, gluon_tiles, is_large
 from everframe.runtime.torch_engine import torch_engine
 from everframe.runtime.torch_shapes import SHAPES
@@ -152,7 +152,7 @@ def test_counters_alone_order_everything(spec: Spec, size: tuple[int, int]) -> N
     """
     plan = plan_frame(step_program(spec, *size))
     tiles = replace(gluon_tiles(plan, 5), attend_parts=2, down_parts=2)
-    made = schedule_tasks(lower(plan, tiles, 2), 5)
+    made = schedule_by_rank(lower(plan, tiles, 2), 5)
     order = range(len(made.graph.instructions))
     check_schedule(replace(made, lists=tuple((task,) for task in order)))
 
