@@ -1,5 +1,5 @@
-"""Where the Gluon kernel breaks on a GPU: `PYTHONPATH=. python benchmarks/gluon_first_run.py [--json
-FILE]`; `benchmarks/megakernel_first_run.py` for the kernel of the engine, at most 75 s.
+"""Where the Gluon kernel breaks on a GPU: `PYTHONPATH=. python benchmarks/gluon_first_run.py
+[--json FILE]`, at most 75 s. For the Triton kernel: `benchmarks/megakernel_first_run.py`.
 
 Every rung has a process of its own. All start at once and compile side by side; then each holds the
 GPU alone. A wait for a counter gives up by itself; an mbarrier whose count is wrong waits for ever:
@@ -187,7 +187,8 @@ class Climbing:
 
 def _started(name: str, lock: str, stack: ExitStack) -> Climbing:
     # files, because a full pipe would hold up a child that others wait for
-    out, said = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
+    out = stack.enter_context(tempfile.TemporaryFile("w+"))
+    said = stack.enter_context(tempfile.TemporaryFile("w+"))
     command = [sys.executable, __file__, "--rung", name, lock]
     child = subprocess.Popen(command, stdout=out, stderr=said, text=True)
     return Climbing(name, child, out, said)

@@ -15,6 +15,7 @@ from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared, mbarrier, tma
 
 from everframe.runtime.megakernel.gluon_attention import attend
+from everframe.runtime.megakernel.gluon_head import head
 from everframe.runtime.megakernel.gluon_loader import loader
 from everframe.runtime.megakernel.gluon_memory import (
     ATTEND,
@@ -25,6 +26,7 @@ from everframe.runtime.megakernel.gluon_memory import (
     HEAD,
     OP,
     PANEL,
+    PART,
     QKV,
     RESIDUAL,
     ROW,
@@ -35,13 +37,16 @@ from everframe.runtime.megakernel.gluon_memory import (
     WIDE,
     WORDS,
     first_col,
+    first_row,
     loiter,
     settle,
+    skip,
     stamp,
     word,
 )
-from everframe.runtime.megakernel.gluon_pixels import maps, unpack
-from everframe.runtime.megakernel.gluon_tokens import tokens
+from everframe.runtime.megakernel.gluon_pixels import maps
+from everframe.runtime.megakernel.gluon_tokens import embed, part_of, qkv, residual, up
+from everframe.runtime.megakernel.gluon_unpack import unpack
 
 
 @gluon.jit
@@ -67,6 +72,7 @@ def send_heads(heads, row, half, staging, W: gl.constexpr, ROWS: gl.constexpr, H
 def send(
     d, op, half, small, heads, staging, row, work_at, new_at,
     W: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr, H: gl.constexpr, HD: gl.constexpr,
+    MODEL: gl.constexpr,
 ):  # fmt: skip
     """What lies in the staging buffer to where it belongs."""
     if op == QKV:
@@ -76,9 +82,13 @@ def send(
     elif op == ATTEND:
         send_panels(small, work_at + word(d, 1) + row, staging, W, ROWS, HD // PANEL)
         tma.store_wait(0)
-    elif (op == UP) | (op == RESIDUAL) | (op == EMBED):
-        line = work_at + gl.where(op == UP, H, SCALED) + first_col(d) // PANEL * ROWS
+    elif op == UP:
+        line = work_at + H + first_col(d) // PANEL * ROWS
         send_panels(small, line + row, staging, W, ROWS, 2)
+        tma.store_wait(0)
+    elif (op == RESIDUAL) | (op == EMBED):
+        line = work_at + SCALED + first_col(d) // PANEL * ROWS
+        send_panels(small, line + row, staging, W, ROWS, MODEL // PANEL)
         tma.store_wait(0)
 
 
@@ -86,7 +96,7 @@ def send(
 def storer(
     table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
     W: gl.constexpr, N: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr, H: gl.constexpr,
-    HD: gl.constexpr,
+    HD: gl.constexpr, MODEL: gl.constexpr,
 ):  # fmt: skip
     """One warp for each math warpgroup: results out of the staging buffer, then the signal. A half
     without tokens has no result; pictures and maps always have one.
@@ -102,14 +112,60 @@ def storer(
             for half in range(gl.where(op == QKV, 2, 1)):
                 mbarrier.wait(staged.index(W), used & 1)
                 send(
-                    d, op, half, small, heads, panels, row, work_at, new_at, W, ROWS, SCALED, H, HD
-                )
+                    d, op, half, small, heads, panels, row, work_at, new_at,
+                    W, ROWS, SCALED, H, HD, MODEL,
+                )  # fmt: skip
                 gl.thread_barrier()
                 mbarrier.arrive(freed.index(W), count=1)
                 used += 1
         settle()
         gl.thread_barrier()
         gl.atomic_add(counters + signal, 1, sem="release", scope="gpu")
+
+
+@gluon.jit
+def tokens(
+    d, op, work, sums, fixed, control, counters, error, epoch, has_previous, has_anchor, ring,
+    output, it, used,
+    W: gl.constexpr, N: gl.constexpr, D: gl.constexpr, K: gl.constexpr, HD: gl.constexpr,
+    COLS: gl.constexpr, CELLS: gl.constexpr, C: gl.constexpr, PATCH_CHANNELS: gl.constexpr,
+    LOCAL_COLUMNS: gl.constexpr, ROWS: gl.constexpr, WIDTH: gl.constexpr, TILES: gl.constexpr,
+    TILES_2: gl.constexpr, INPUT: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr,
+    LOCAL: gl.constexpr, COARSE: gl.constexpr, BASE: gl.constexpr, PREVIOUS: gl.constexpr,
+    ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr, MODEL: gl.constexpr,
+    SPLIT: gl.constexpr, LIMIT: gl.constexpr,
+):  # fmt: skip
+    """The instructions that are matrix products of tokens; without rows their stages pass."""
+    if first_row(d, W) >= N:
+        panels = gl.where((op == QKV) | (op >= UP), word(d, 2), word(d, 4))
+        it = skip(ring, panels, it)
+    elif op == QKV:
+        it, used = qkv(
+            d, sums, fixed, control, ring, output, it, used,
+            W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, COS, SIN,
+        )  # fmt: skip
+    elif op == UP:
+        it, used = up(d, sums, control, ring, output, it, used, W, D, SQUARES, TILES, TILES_2, ROWS)
+    elif op == RESIDUAL:
+        it, used = residual(
+            d, sums, control, counters, error, epoch, ring, output, it, used,
+            W, X, SQUARES, ROWS, WIDTH, MODEL, SPLIT, LIMIT,
+        )  # fmt: skip
+    elif op == PART:
+        it, used = part_of(d, sums, ring, output, it, used, W, WIDTH, MODEL)
+    elif op == EMBED:
+        it, used = embed(
+            d, sums, fixed, control, counters, error, epoch, has_previous, has_anchor, ring,
+            output, it, used, W, X, SQUARES, ROWS, WIDTH, BASE, PREVIOUS, ANCHOR, MODEL,
+            LIMIT,
+        )  # fmt: skip
+    else:
+        it, used = head(
+            d, work, sums, control, ring, output, it, used, W, N, D, SQUARES, TILES, TILES_2,
+            ROWS, COLS, CELLS, PATCH_CHANNELS, LOCAL_COLUMNS, 48 + 2 * C, INPUT, LOCAL, COARSE,
+            MODEL,
+        )  # fmt: skip
+    return it, used
 
 
 @gluon.jit
@@ -126,8 +182,8 @@ def math(
     LOCAL: gl.constexpr, COARSE: gl.constexpr, Z: gl.constexpr, BASE: gl.constexpr,
     PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr,
     AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
-    BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr, TIMED: gl.constexpr,
-    DELAYED: gl.constexpr,
+    MODEL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
+    TIMED: gl.constexpr, DELAYED: gl.constexpr,
 ):  # fmt: skip
     """Four warps: rows W * 64 to W * 64 + 63 of every task. `it` counts stages, `used` results."""
     ring = (ring_a, ring_w, full, empty)
@@ -160,7 +216,7 @@ def math(
                 d, op, work, sums, fixed, control, counters, error, epoch, has_previous,
                 has_anchor, ring, output, it, used, W, N, D, K, HD, COLS, CELLS, C, PATCH_CHANNELS,
                 LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, X, SQUARES, LOCAL, COARSE, BASE,
-                PREVIOUS, ANCHOR, COS, SIN, SPLIT, LIMIT,
+                PREVIOUS, ANCHOR, COS, SIN, MODEL, SPLIT, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED and W == 0)
 
@@ -176,7 +232,7 @@ NOT_SPECIALIZED = [
 def gluon_frame_kernel(
     table, starts, counters, error, stamps, epoch, filled, has_previous, has_anchor,
     work, sums, fixed, control, camera, previous, anchor_output, anchor_camera, noise, out,
-    tiles, wide, small, strips, keys, heads, tails,
+    tiles, wide, narrow, small, strips, keys, heads, tails,
     work_at, weights_at, taps_at, prompt_at, new_at,
     slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     N: gl.constexpr, P: gl.constexpr, D: gl.constexpr, K: gl.constexpr, HD: gl.constexpr,
@@ -188,7 +244,7 @@ def gluon_frame_kernel(
     SQUARES: gl.constexpr, LOCAL: gl.constexpr, COARSE: gl.constexpr, Z: gl.constexpr,
     BASE: gl.constexpr, PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, COS: gl.constexpr,
     SIN: gl.constexpr, AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr,
-    NEXT_PANELS: gl.constexpr, WINDOW: gl.constexpr, PROMPT_ROWS: gl.constexpr,
+    NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr, WINDOW: gl.constexpr, PROMPT_ROWS: gl.constexpr,
     TAIL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
     TIMED: gl.constexpr, DELAYED: gl.constexpr, MATH_REGISTERS: gl.constexpr,
     OTHER_REGISTERS: gl.constexpr,
@@ -224,7 +280,7 @@ def gluon_frame_kernel(
                 freed, 0, N, P, D, K, HD, HEADS, COLS, PATCH, CELLS, MAP_ROWS, MAP_COLS, C, CP,
                 PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, NOISY, X,
                 SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, COS, SIN, AFFINE_BIAS,
-                FIRST_PANELS, NEXT_PANELS, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
+                FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (math, (
                 table, begin, end, counters, error, stamps, epoch, filled, has_previous,
@@ -233,22 +289,22 @@ def gluon_frame_kernel(
                 freed, 1, N, P, D, K, HD, HEADS, COLS, PATCH, CELLS, MAP_ROWS, MAP_COLS, C, CP,
                 PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, NOISY, X,
                 SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, COS, SIN, AFFINE_BIAS,
-                FIRST_PANELS, NEXT_PANELS, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
+                FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (loader, (
-                table, begin, end, counters, error, epoch, filled, tiles, wide, strips, keys,
-                heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at,
-                prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+                table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, strips,
+                keys, heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at,
+                taps_at, prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
                 N, P, HD, ROWS, SCALED, PROMPT_ROWS, WINDOW, TAIL, CP, FIRST_PANELS, NEXT_PANELS,
-                LIMIT, DELAYED,
+                MODEL, LIMIT, DELAYED,
             )),
             (storer, (
                 table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
-                0, N, ROWS, SCALED, H, HD,
+                0, N, ROWS, SCALED, H, HD, MODEL,
             )),
             (storer, (
                 table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
-                1, N, ROWS, SCALED, H, HD,
+                1, N, ROWS, SCALED, H, HD, MODEL,
             )),
         ],
         [4, 1, 1, 1],

@@ -23,7 +23,6 @@ from everframe.runtime.megakernel.gluon_memory import (
     HEAD,
     KEYS,
     LINE,
-    NARROW,
     OP,
     PANEL,
     QKV,
@@ -216,7 +215,7 @@ def keys_of(source, current, own, line, slots, WINDOW: gl.constexpr):
 
 
 @gluon.jit
-def load_tile(descriptor, full, stage, row, target, HD: gl.constexpr, panel: gl.constexpr):
+def load_tile(descriptor, full, stage, row, target, panel: gl.constexpr):
     """One panel of rows of a head."""
     tma.async_copy_global_to_shared(descriptor, [row, panel * PANEL], full.index(stage), target)
 
@@ -245,7 +244,7 @@ def load_gathered(
                 row = mine // PER + part * values + (N - LEFT) + at % LEFT
         for panel in gl.static_range(PER):
             target = pairs.index(2 * stage + panel).slice(i * TAIL, TAIL)
-            load_tile(tails, full, stage, row, target, HD, panel)
+            load_tile(tails, full, stage, row, target, panel)
 
 
 @gluon.jit
@@ -260,7 +259,7 @@ def load_ages(line, tails, ring, it, HD: gl.constexpr, TAIL: gl.constexpr):
     for panel in gl.static_range(PER):
         for i in gl.static_range(AGES // TAIL):
             target = strips.index(stage * (WIDE // AGES) + panel).slice(i * TAIL, TAIL)
-            load_tile(tails, full, stage, line // PER + i * TAIL, target, HD, panel)
+            load_tile(tails, full, stage, line // PER + i * TAIL, target, panel)
     return it + 1
 
 
@@ -309,7 +308,7 @@ def load_attention(
                 mine = keys_of(source, past, own, line, slots, WINDOW)
                 row = mine // PER + part * values + (tile - source * FULL) * KEYS
                 for panel in gl.static_range(PER):
-                    load_tile(keys, full, stage, row, pairs.index(2 * stage + panel), HD, panel)
+                    load_tile(keys, full, stage, row, pairs.index(2 * stage + panel), panel)
             else:
                 load_gathered(
                     part, (tile - (past + 1) * FULL) * KEYS, frames, own, line, prompt, values,
@@ -324,7 +323,7 @@ def load_attention(
                 for panel in gl.static_range(PER):
                     load_tile(
                         heads, full, stage, q + part * HALF, halves.index(2 * stage + panel),
-                        HD, panel,
+                        panel,
                     )  # fmt: skip
             else:
                 mbarrier.expect(full.index(stage), TILE_BYTES)
@@ -334,13 +333,13 @@ def load_attention(
 
 @gluon.jit
 def loader(
-    table, begin, end, counters, error, epoch, filled, tiles, wide, strips, keys, heads, tails,
-    ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at, prompt_at, new_at,
+    table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, strips, keys, heads,
+    tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at, prompt_at, new_at,
     slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     N: gl.constexpr, P: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr,
     PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr, CP: gl.constexpr,
-    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr, LIMIT: gl.constexpr,
-    DELAYED: gl.constexpr,
+    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr,
+    LIMIT: gl.constexpr, DELAYED: gl.constexpr,
 ):  # fmt: skip
     """`it` counts stages, `looked` attention tasks that have queries."""
     ring = (ring_a, ring_w, full, empty)
@@ -370,6 +369,6 @@ def loader(
             )  # fmt: skip
         elif op != UNPACK:
             it, limit = load_product(
-                d, op, tiles, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, NARROW, SCALED, ROWS,
+                d, op, narrow, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
+                it, looked, limit, MODEL, SCALED, ROWS,
             )  # fmt: skip

@@ -17,15 +17,10 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 
 from everframe.runtime.megakernel.gluon_memory import (
-    EMBED,
     HALF,
     LOG2_E,
     NARROW,
     PANEL,
-    PART,
-    QKV,
-    RESIDUAL,
-    UP,
     WIDE,
     accumulator,
     aligned_word,
@@ -33,7 +28,6 @@ from everframe.runtime.megakernel.gluon_memory import (
     first_row,
     merged,
     release,
-    skip,
     slot,
     stage_out,
     start_of,
@@ -142,13 +136,17 @@ def silu(x):
 @gluon.jit
 def leave(
     sums, x, at, row, column, scale, output, used,
-    SQUARES: gl.constexpr, ROWS: gl.constexpr,
+    SQUARES: gl.constexpr, ROWS: gl.constexpr, MODEL: gl.constexpr,
 ):  # fmt: skip
     """Tokens, squares, and the operand of the next norm. `at`: where the tokens are."""
+    stage, staged, freed = output
     rows = rows_along(row, x)
     gl.store(at, x)
-    gl.store(sums + SQUARES * PANEL + column // NARROW * ROWS + rows, gl.sum(x * x, 1))
-    return stage_out(output, x * (1.0 + scale)[None, :], used)
+    gl.store(sums + SQUARES * PANEL + column // MODEL * ROWS + rows, gl.sum(x * x, 1))
+    tiles = stage._reinterpret(
+        gl.bfloat16, [NARROW // MODEL, HALF, MODEL], gl.NVMMASharedLayout(128, 16, rank=2)
+    )
+    return stage_out((tiles.index(0), staged, freed), x * (1.0 + scale)[None, :], used)
 
 
 @gluon.jit
@@ -161,9 +159,11 @@ def add_parts(sums, acc, d, rows, cols, ROWS: gl.constexpr, WIDTH: gl.constexpr)
 
 
 @gluon.jit
-def part_of(d, sums, ring, output, it, used, W: gl.constexpr, WIDTH: gl.constexpr):
+def part_of(
+    d, sums, ring, output, it, used, W: gl.constexpr, WIDTH: gl.constexpr, MODEL: gl.constexpr
+):  # fmt: skip
     """PART: partial sums of a product."""
-    acc, it = product(ring, word(d, 4), it, W, NARROW)
+    acc, it = product(ring, word(d, 4), it, W, MODEL)
     rows = rows_along(first_row(d, W), acc)
     cols = cols_of(first_col(d), acc)
     gl.store(sums + start_of(word(d, 5)) + rows[:, None] * WIDTH + cols[None, :], acc)
@@ -176,11 +176,11 @@ def embed(
     used,
     W: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr, ROWS: gl.constexpr,
     WIDTH: gl.constexpr, BASE: gl.constexpr, PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr,
-    LIMIT: gl.constexpr,
+    MODEL: gl.constexpr, LIMIT: gl.constexpr,
 ):  # fmt: skip
     """EMBED: tokens of the noisy target, positions, and the parts of the other pictures."""
     row, column = first_row(d, W), first_col(d)
-    x, it = product(ring, word(d, 4), it, W, NARROW)
+    x, it = product(ring, word(d, 4), it, W, MODEL)
     rows, cols = rows_along(row, x), cols_of(column, x)
     place = rows[:, None] * WIDTH + cols[None, :]
     bias = gl.load(fixed + PREVIOUS * PANEL + cols) * has_previous
@@ -190,33 +190,33 @@ def embed(
     x = add_parts(sums, x, d, rows, cols, ROWS, WIDTH)
     scale = gl.load(control + start_of(word(d, 7)) + cols)
     at = sums + X * PANEL + place
-    return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS)
+    return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS, MODEL)
 
 
 @gluon.jit
 def residual(
     d, sums, control, counters, error, epoch, ring, output, it, used,
     W: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr, ROWS: gl.constexpr,
-    WIDTH: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
+    WIDTH: gl.constexpr, MODEL: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
 ):  # fmt: skip
     """RESIDUAL: gate, sum, operand and squares of the next norm."""
     _, _, full, _ = ring
     row, column = first_row(d, W), first_col(d)
-    layout: gl.constexpr = accumulator(NARROW)
+    layout: gl.constexpr = accumulator(MODEL)
     rows = rows_of(row, layout)
-    cols = column + gl.arange(0, NARROW, layout=gl.SliceLayout(0, layout))
+    cols = column + gl.arange(0, MODEL, layout=gl.SliceLayout(0, layout))
     at = sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]
     gate = gl.load(control + start_of(word(d, 8)) + cols)
     scale = gl.load(control + start_of(word(d, 7)) + cols)
     mbarrier.wait(full.index(slot(it)), turn(it))
     x = gl.load(at, cache_modifier=".cg")  # on its way during the product
-    acc, it = product(ring, word(d, 4), it, W, NARROW)
+    acc, it = product(ring, word(d, 4), it, W, MODEL)
     if SPLIT:
         if word(d, 6) > 0:
             merged(counters, error, d, epoch, LIMIT)
             acc = add_parts(sums, acc, d, rows, cols, ROWS, WIDTH)
     x += gate[None, :] * acc
-    return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS)
+    return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS, MODEL)
 
 
 @gluon.jit
@@ -294,101 +294,3 @@ def up(
     gate = gate * root + shift[None, :]
     value = value * root + more[None, :]
     return it, stage_out(output, silu(gate) * value, used)
-
-
-@gluon.jit
-def head_columns(
-    y, work, sums, row, column,
-    N: gl.constexpr, COLS: gl.constexpr, CELLS: gl.constexpr, PATCH_CHANNELS: gl.constexpr,
-    LOCAL_COLUMNS: gl.constexpr, LOCAL_USED: gl.constexpr, INPUT: gl.constexpr,
-    LOCAL: gl.constexpr, COARSE: gl.constexpr,
-):  # fmt: skip
-    """Where the columns of the head go: coarse pixels to the detail input and to a float map; the
-    rest by token.
-    """
-    rows, cols = rows_along(row, y), cols_of(column, y)
-    cell = cols // 12
-    number = (cols % 12)[None, :]
-    place_y = (rows // COLS)[:, None] * CELLS + (cell // CELLS)[None, :]
-    place = place_y * (COLS * CELLS) + (rows % COLS)[:, None] * CELLS + (cell % CELLS)[None, :]
-    real = (rows < N)[:, None]
-    coarse = real & (cols < PATCH_CHANNELS)[None, :]
-    inputs = work + INPUT * PANEL + place * PANEL + 12 + number
-    gl.store(inputs, y.to(work.dtype.element_ty), mask=coarse)
-    gl.store(sums + COARSE * PANEL + place * 16 + number, y, mask=coarse)
-    rest = cols - PATCH_CHANNELS
-    at = rows[:, None] * LOCAL_COLUMNS + rest[None, :]
-    local = real & ((rest >= 0) & (rest < LOCAL_USED))[None, :]
-    gl.store(sums + LOCAL * PANEL + at, y, mask=local)
-
-
-@gluon.jit
-def head(
-    d, work, sums, control, ring, output, it, used,
-    W: gl.constexpr, N: gl.constexpr, D: gl.constexpr, SQUARES: gl.constexpr,
-    TILES: gl.constexpr, TILES_2: gl.constexpr, ROWS: gl.constexpr, COLS: gl.constexpr,
-    CELLS: gl.constexpr, PATCH_CHANNELS: gl.constexpr, LOCAL_COLUMNS: gl.constexpr,
-    LOCAL_USED: gl.constexpr, INPUT: gl.constexpr, LOCAL: gl.constexpr, COARSE: gl.constexpr,
-):  # fmt: skip
-    """HEAD, in two halves, since every number has an address of its own."""
-    _, _, full, _ = ring
-    row, column = first_row(d, W), first_col(d)
-    mbarrier.wait(full.index(slot(it)), turn(it))
-    squares = squares_of(sums, row, SQUARES, TILES, TILES_2, ROWS)
-    acc, it = product(ring, word(d, 2), it, W, NARROW)
-    layout: gl.constexpr = accumulator(NARROW)
-    acc = acc * root_of(squares, layout, D)
-    acc += gl.load(control + start_of(word(d, 3)) + cols_of(column, acc))[None, :]
-    left, right = halves(acc)
-    head_columns(
-        left, work, sums, row, column, N, COLS, CELLS, PATCH_CHANNELS, LOCAL_COLUMNS, LOCAL_USED,
-        INPUT, LOCAL, COARSE,
-    )  # fmt: skip
-    head_columns(
-        right, work, sums, row, column + NARROW // 2, N, COLS, CELLS, PATCH_CHANNELS,
-        LOCAL_COLUMNS, LOCAL_USED, INPUT, LOCAL, COARSE,
-    )  # fmt: skip
-    return it, stored(output, used)
-
-
-@gluon.jit
-def tokens(
-    d, op, work, sums, fixed, control, counters, error, epoch, has_previous, has_anchor, ring,
-    output, it, used,
-    W: gl.constexpr, N: gl.constexpr, D: gl.constexpr, K: gl.constexpr, HD: gl.constexpr,
-    COLS: gl.constexpr, CELLS: gl.constexpr, C: gl.constexpr, PATCH_CHANNELS: gl.constexpr,
-    LOCAL_COLUMNS: gl.constexpr, ROWS: gl.constexpr, WIDTH: gl.constexpr, TILES: gl.constexpr,
-    TILES_2: gl.constexpr, INPUT: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr,
-    LOCAL: gl.constexpr, COARSE: gl.constexpr, BASE: gl.constexpr, PREVIOUS: gl.constexpr,
-    ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr, SPLIT: gl.constexpr,
-    LIMIT: gl.constexpr,
-):  # fmt: skip
-    """The instructions that are matrix products of tokens; without rows their stages pass."""
-    if first_row(d, W) >= N:
-        panels = gl.where((op == QKV) | (op >= UP), word(d, 2), word(d, 4))
-        it = skip(ring, panels, it)
-    elif op == QKV:
-        it, used = qkv(
-            d, sums, fixed, control, ring, output, it, used,
-            W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, COS, SIN,
-        )  # fmt: skip
-    elif op == UP:
-        it, used = up(d, sums, control, ring, output, it, used, W, D, SQUARES, TILES, TILES_2, ROWS)
-    elif op == RESIDUAL:
-        it, used = residual(
-            d, sums, control, counters, error, epoch, ring, output, it, used,
-            W, X, SQUARES, ROWS, WIDTH, SPLIT, LIMIT,
-        )  # fmt: skip
-    elif op == PART:
-        it, used = part_of(d, sums, ring, output, it, used, W, WIDTH)
-    elif op == EMBED:
-        it, used = embed(
-            d, sums, fixed, control, counters, error, epoch, has_previous, has_anchor, ring,
-            output, it, used, W, X, SQUARES, ROWS, WIDTH, BASE, PREVIOUS, ANCHOR, LIMIT,
-        )  # fmt: skip
-    else:
-        it, used = head(
-            d, work, sums, control, ring, output, it, used, W, N, D, SQUARES, TILES, TILES_2,
-            ROWS, COLS, CELLS, PATCH_CHANNELS, LOCAL_COLUMNS, 48 + 2 * C, INPUT, LOCAL, COARSE,
-        )  # fmt: skip
-    return it, used

@@ -18,7 +18,7 @@ added. What does not depend on a later stage overlaps with the waiting."""
 SIGNAL_US = 0.8
 """From the end of an instruction to the start of one that waits for it."""
 GLUON_SIGNAL_US = 3.0
-"""The same in the Gluon kernel, where the result goes through TMA, another warp, and TMA again: with
+"""The same in the Gluon kernel, where a result goes through TMA, another warp, and TMA again: with
 it the estimate for the chains of `benchmarks/gluon_tiles.py` is what was measured.
 """
 MERGE_US = 3.0

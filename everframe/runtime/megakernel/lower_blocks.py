@@ -110,7 +110,7 @@ def _attend(
     ready: tuple[Phase, Phase],
     memory: str,
 ) -> Phase:
-    blocks, tiles, k = state.row_blocks(), state.tiles, state.plan.head_dim
+    blocks, tiles = state.row_blocks(), state.tiles
     full, left = key_tiles(
         state.plan.tokens, state.plan.prompt_tokens, block.history_frames, tiles.keys
     )

@@ -30,6 +30,8 @@ GLUON_ROWS, GLUON_KEYS, GLUON_WIDE = 128, 128, 256
 """Sizes of the Gluon kernel: rows of a tile, keys of a tile, columns of QKV and UP."""
 GLUON_STAGES = 4
 """Of its ring."""
+GLUON_FILLED = 0.9
+"""Share of the multiprocessors from which tiles of out and down are 128 columns wide, else 64."""
 GLUON_BARRIERS = 1024
 """Bytes of shared memory for barriers and arguments of its partitions, at most."""
 GLUON_AGES = 16
@@ -161,13 +163,17 @@ def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     ):
         if not fits:
             raise UnsupportedError(f"the Gluon kernel cannot run {reason}")
-    tasks = -(-plan.tokens // GLUON_ROWS) * max(block.heads for block in plan.blocks)
+    blocks = -(-plan.tokens // GLUON_ROWS)
+    tasks = blocks * max(block.heads for block in plan.blocks)
+    across = blocks * (plan.width // (GLUON_WIDE // 2))
+    filled = across / (-(-across // sms) * sms)  # of the multiprocessors, with 128 columns
+    model_cols = GLUON_WIDE // 2 if filled > GLUON_FILLED else PANEL
     return Tiles(
         rows=GLUON_ROWS,
-        model_cols=GLUON_WIDE // 2,
+        model_cols=model_cols,
         qkv_heads=heads,
         up_cols=GLUON_WIDE // 2,
-        head_cols=GLUON_WIDE // 2,
+        head_cols=model_cols,
         keys=GLUON_KEYS,
         conv_rows=GLUON_ROWS,
         attend_parts=_attend_parts(plan, tasks, sms, (GLUON_ROWS, GLUON_KEYS), GLUON_RATES),

@@ -45,18 +45,21 @@ def tail_rows(tokens: int) -> int:
     return STRIP if tokens % GLUON_KEYS % STRIP == 0 else STRIP // 2
 
 
-def descriptors_from(lowest: Tensor, tokens: int, head_dim: int) -> tuple[Any, ...]:
-    """Of all memory from a tensor on: boxes of 128, 256, 64 and 16 lines, and of 128, 64 and a few
-    rows of a head, 64 channels each.
+def descriptors_from(lowest: Tensor, layout: Layout) -> tuple[Any, ...]:
+    """Of all memory from a tensor on: boxes of 128, 256, 64 or 128, 64 and 16 lines, and of 128, 64
+    and a few rows of a head, 64 channels each.
     """
-    layout = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
+    swizzled = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
+    half, tail = GLUON_ROWS // 2, tail_rows(layout.plan.tokens)
 
-    def boxes(height: int, width: int) -> Any:
+    def boxes(height: int, width: int) -> TensorDescriptor:
         rows = LINES // (width // PANEL)
-        return TensorDescriptor(lowest, [rows, width], [width, 1], [height, PANEL], layout)
+        return TensorDescriptor(lowest, [rows, width], [width, 1], [height, PANEL], swizzled)
 
-    by_line = (boxes(n, PANEL) for n in (GLUON_ROWS, GLUON_WIDE, GLUON_ROWS // 2, STRIP))
-    by_head = (boxes(n, head_dim) for n in (GLUON_KEYS, GLUON_ROWS // 2, tail_rows(tokens)))
+    by_line = (
+        boxes(n, PANEL) for n in (GLUON_ROWS, GLUON_WIDE, layout.tiles.model_cols, half, STRIP)
+    )
+    by_head = (boxes(n, layout.head_dim) for n in (GLUON_KEYS, half, tail))
     return (*by_line, *by_head)
 
 
@@ -108,7 +111,7 @@ class GluonKernel(Kernel):
             *(self.work, self.sums, c.fixed, tables.control),
             *(aligned(each, torch.uint8) for each in frames),
             *(aligned(p.noise, torch.float32), frame),
-            *descriptors_from(lowest, self.layout.plan.tokens, self.layout.head_dim),
+            *descriptors_from(lowest, self.layout),
             *origins(lowest.data_ptr(), arenas, unit),
         )
 
@@ -122,6 +125,7 @@ def compiled_for_gluon(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "TILES_2": max(2, 1 << (sizes["TILES"] - 1).bit_length()),
         "FIRST_PANELS": layout.tap_panels(PANEL),
         "NEXT_PANELS": layout.tap_panels(layout.channels),
+        "MODEL": layout.tiles.model_cols,
         "WINDOW": plan.window,
         "PROMPT_ROWS": layout.prompt_rows,
         "TAIL": tail_rows(plan.tokens),

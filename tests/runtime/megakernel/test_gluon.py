@@ -45,6 +45,7 @@ def _spec(head_dim: int, past: tuple[int, ...], patch: int = 8) -> Spec:
 SIGNALS, LAST_EPOCH = 2, 1 << 20
 """As in `torch_gluon` and `torch_launch`, which need triton."""
 KEYED = ("q", "kv", "slot", "new")
+BROAD = {"model_cols": 128, "head_cols": 128}
 WIDE, NARROW = _spec(128, (2, 0)), _spec(64, (1, 3))
 
 
@@ -95,12 +96,12 @@ def engine_of(
 
 
 @pytest.mark.parametrize(
-    ("spec", "size", "steps", "ctas", "parts"),
+    ("spec", "size", "steps", "ctas", "tiles"),
     [
-        (NARROW, (96, 96), 1, 1, 1),
-        (NARROW, (96, 96), 1, 3, 2),
-        (WIDE, (80, 160), 2, 5, 3),
-        (WIDE, (128, 128), 1, 4, 2),
+        (NARROW, (96, 96), 1, 1, BROAD | {"attend_parts": 1}),
+        (NARROW, (96, 96), 1, 3, {"attend_parts": 2}),
+        (WIDE, (80, 160), 2, 5, BROAD | {"attend_parts": 3, "down_parts": 2}),
+        (WIDE, (128, 128), 1, 4, {"attend_parts": 2}),
     ],
     ids=["tail of 16", "tail of 16, parts", "tail of 72, parts, steps", "no tail"],
 )
@@ -109,10 +110,10 @@ def test_the_kernel_makes_the_frames_of_eager_torch(
     size: tuple[int, int],
     steps: int,
     ctas: int,
-    parts: int,
+    tiles: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kernel = engine_of(spec, size, monkeypatch, ctas, attend_parts=parts)
+    kernel = engine_of(spec, size, monkeypatch, ctas, **tiles)
     eager = torch_engine(random_bundle(spec), *size, "float32", compiled=False)
     code = eager.encode_prompt(*random_tokens(0))
     prepared = [e.prepare(code, steps) for e in (kernel, eager)]
