@@ -40,8 +40,8 @@ from megakernel_first_run import (
 from everframe.arch.bundle import Bundle
 from everframe.arch.presets import preset
 from everframe.arch.spec import BlockSpec
+from everframe.runtime.megakernel.tiles import GLUON
 from everframe.runtime.megakernel.torch_engine import (
-    GLUON,
     KernelOptions,
     MegakernelEngine,
     megakernel_engine,
@@ -185,10 +185,7 @@ class Climbing:
     said: IO[str]
 
 
-def _started(name: str, lock: str, stack: ExitStack) -> Climbing:
-    # files, because a full pipe would hold up a child that others wait for
-    out = stack.enter_context(tempfile.TemporaryFile("w+"))
-    said = stack.enter_context(tempfile.TemporaryFile("w+"))
+def _started(name: str, lock: str, out: IO[str], said: IO[str]) -> Climbing:
     command = [sys.executable, __file__, "--rung", name, lock]
     child = subprocess.Popen(command, stdout=out, stderr=said, text=True)
     return Climbing(name, child, out, said)
@@ -227,7 +224,12 @@ def main() -> int:
     end = time.monotonic() + args.budget
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        rungs = [_started(name, str(Path(folder, "lock")), stack) for name in args.only]
+        # files, because a full pipe would hold up a child that others wait for
+        files = [
+            [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2)] for _ in args.only
+        ]
+        lock = str(Path(folder, "lock"))
+        rungs = [_started(n, lock, *own) for n, own in zip(args.only, files, strict=True)]
         for rung in rungs:
             outcomes.append(_result(rung, end - time.monotonic()))
             print(line_of(outcomes[-1]), flush=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from everframe.core.errors import UserError
 from everframe.runtime.engine_rows import GpuRow, merged, ratio_lines, read_rows, write_rows
+from everframe.runtime.megakernel.tiles import KERNELS, TRITON
 
 if TYPE_CHECKING:
     from everframe.runtime.megakernel.torch_engine import MegakernelEngine
@@ -33,8 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kernel",
-        choices=("triton", "gluon"),
-        default="triton",
+        choices=KERNELS,
+        default=TRITON,
         help="for 'engines': which mega kernel; gluon is for large shapes (default: %(default)s)",
     )
     parser.add_argument(

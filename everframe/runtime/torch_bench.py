@@ -33,11 +33,9 @@ from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, GLUON_KERNEL, KERNEL, GpuRow
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.megakernel.tiles import GLUON, TRITON, Tiles
 from everframe.runtime.megakernel.timeline import draw_timeline
 from everframe.runtime.megakernel.torch_engine import (
-    GLUON,
-    TRITON,
     KernelOptions,
     MegakernelEngine,
     disagreement,
@@ -62,7 +60,7 @@ class Wanted:
 
     Args:
         engines: names of `ENGINES`.
-        kernel: which mega kernel, one of `torch_engine.KERNELS`.
+        kernel: which mega kernel, one of `tiles.KERNELS`.
         sweep: how many tile candidates of the mega kernel to try, at least 1.
         sweep_s: time limit of the candidates together.
         samples: timed frames of each engine; eager without a graph gets fewer.

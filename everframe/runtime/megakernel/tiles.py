@@ -14,6 +14,8 @@ from everframe.runtime.megakernel.isa import (
 )
 from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
 
+TRITON, GLUON = KERNELS = ("triton", "gluon")
+"""The kernel that runs any size, and the one for large shapes."""
 ALIGNED = 16
 """Tiles begin at multiples of this many rows and columns."""
 PANEL = 64

@@ -28,8 +28,10 @@ from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import Schedule, schedule_by_rank, schedule_tasks
 from everframe.runtime.megakernel.tiles import (
+    GLUON,
     PANEL,
     SHARED_MEMORY,
+    TRITON,
     Tiles,
     default_tiles,
     gluon_tiles,
@@ -49,8 +51,6 @@ from everframe.runtime.megakernel.tuned import load_tiles, save_tiles, tuning_ke
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 
 Array = NDArray[Any]
-TRITON, GLUON = KERNELS = ("triton", "gluon")
-"""The kernel that runs any size, and the one for large shapes."""
 DEFAULT_KERNEL = TRITON
 """What is opened by name; `GLUON` once its first run on a GPU was correct."""
 CONTROL, PROMPT = "megakernel.control", "megakernel.prompt"
@@ -62,7 +62,7 @@ eager torch in bfloat16 times the first plus the second: models are not equally 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelOptions:
-    """How to build the kernel: one of `KERNELS`, tiles and CTAs (None: defaults of the plan and the
+    """How to build the kernel: one of `tiles.KERNELS`, tiles and CTAs (None: defaults of the plan and the
     device; tiles decide which kernel it is), interpreted on the CPU, timed, with random delays.
     """
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from everframe.runtime.megakernel.tiles import SHARED_MEMORY
+from everframe.runtime.megakernel.tiles import GLUON, SHARED_MEMORY
 from everframe.runtime.torch_shapes import SHAPES, drawn_bundle
 
 COMPILES = os.environ.get("TRITON_INTERPRET") != "1" and find_spec("triton") is not None
@@ -34,7 +34,7 @@ def compiled(shape: str) -> Any:
     from triton.runtime.driver import driver
 
     from everframe.runtime.megakernel import torch_gluon
-    from everframe.runtime.megakernel.torch_engine import GLUON, KernelOptions, MegakernelEngine
+    from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
 
     spec, size = SHAPES[shape]
     spec = replace(spec, blocks=spec.blocks[:1])

@@ -147,7 +147,8 @@ def test_large_tiles_and_the_copy_engine(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", ["C", "D"])
 def test_the_gluon_kernel_is_no_worse_than_eager_bfloat16(shape: str) -> None:
-    from everframe.runtime.megakernel.torch_engine import GLUON, KernelOptions
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
 
     spec, size = SHAPES[shape]
     bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:4]))
@@ -161,7 +162,8 @@ def test_the_gluon_kernel_is_no_worse_than_eager_bfloat16(shape: str) -> None:
 
 def test_the_gluon_kernel_makes_the_same_bits_whatever_happens() -> None:
     """For any number of CTAs, with delays in every partition, in poisoned scratch, and again."""
-    from everframe.runtime.megakernel.torch_engine import GLUON, KernelOptions
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
 
     spec, size = SHAPES["C"]
     bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:3]))
@@ -177,7 +179,8 @@ def test_the_gluon_kernel_makes_the_same_bits_whatever_happens() -> None:
 
 
 def test_a_stuck_instruction_of_the_gluon_kernel_is_named() -> None:
-    from everframe.runtime.megakernel.torch_engine import GLUON, KernelOptions
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
     from everframe.runtime.megakernel.torch_launch import KernelStuckError
 
     spec, size = SHAPES["C"]
@@ -194,7 +197,8 @@ def test_a_stuck_instruction_of_the_gluon_kernel_is_named() -> None:
 
 
 def test_the_gluon_kernel_gives_way_to_triton_where_it_does_not_fit() -> None:
-    from everframe.runtime.megakernel.torch_engine import GLUON, megakernel_engine
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import megakernel_engine
 
     engine = megakernel_engine(Bundle.from_pretrained("pocket"), *SIZE, "auto", GLUON)
     assert engine.name.startswith("megakernel (cuda bfloat16) instead of gluon: small models")
