@@ -62,8 +62,9 @@ eager torch in bfloat16 times the first plus the second: models are not equally 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelOptions:
-    """How to build the kernel: one of `tiles.KERNELS`, tiles and CTAs (None: defaults of the plan and the
-    device; tiles decide which kernel it is), interpreted on the CPU, timed, with random delays.
+    """How to build the kernel: one of `tiles.KERNELS`, tiles and CTAs (None: defaults of the plan
+    and the device; tiles decide which kernel it is), interpreted on the CPU, timed, with random
+    delays.
     """
 
     kernel: str = TRITON
