@@ -1,3 +1,5 @@
+# pyright: basic, reportMissingImports=false
+# (triton is not installed where there is no GPU, and has no types)
 """The Gluon kernel with its memory: descriptors, origins of the arenas, and the launch."""
 
 from __future__ import annotations
