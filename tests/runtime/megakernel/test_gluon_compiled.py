@@ -23,7 +23,7 @@ COMPILES = os.environ.get("TRITON_INTERPRET") != "1" and find_spec("triton") is 
 pytestmark = [
     pytest.mark.skipif(not COMPILES, reason="needs triton"),
     pytest.mark.timeout(900),
-    pytest.mark.parametrize("shape", ["C", "D"]),
+    pytest.mark.parametrize("shape", ["C", "D", "cinema"]),
 ]
 
 
