@@ -221,6 +221,31 @@ def math(
         stamp(stamps, d, 1, TIMED and W == 0)
 
 
+@gluon.jit
+def shared_memory():
+    """The ring, the staging buffers, and all barriers."""
+    LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
+    ring_a = gl.allocate_shared_memory(gl.bfloat16, [STAGES, 2 * HALF, PANEL], LAYOUT)
+    ring_w = gl.allocate_shared_memory(gl.bfloat16, [STAGES, WIDE, PANEL], LAYOUT)
+    staging = gl.allocate_shared_memory(gl.bfloat16, [2, HALF, 2 * PANEL], LAYOUT)
+    barriers: gl.constexpr = mbarrier.MBarrierLayout()
+    full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
+    empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
+    q_free = gl.allocate_shared_memory(gl.int64, [1], barriers)
+    staged = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
+    freed = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
+    for i in gl.static_range(STAGES):
+        mbarrier.init(full.index(i), count=1)
+        mbarrier.init(empty.index(i), count=2)
+    mbarrier.init(q_free, count=2)
+    for i in gl.static_range(2):
+        mbarrier.init(staged.index(i), count=1)
+        mbarrier.init(freed.index(i), count=1)
+    fence_async_shared()
+    gl.thread_barrier()
+    return ring_a, ring_w, staging, full, empty, q_free, staged, freed
+
+
 NOT_SPECIALIZED = [
     "epoch", "filled", "has_previous", "has_anchor", "work_at", "weights_at", "taps_at",
     "prompt_at", "new_at", *(f"slot{age}" for age in range(1, 9)),
@@ -252,25 +277,7 @@ def gluon_frame_kernel(
     """One frame, pixels to pixels. See `torch_gluon` for the arguments."""
     begin = gl.load(starts + gl.program_id(0))
     end = gl.load(starts + gl.program_id(0) + 1)
-    LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
-    ring_a = gl.allocate_shared_memory(gl.bfloat16, [STAGES, 2 * HALF, PANEL], LAYOUT)
-    ring_w = gl.allocate_shared_memory(gl.bfloat16, [STAGES, WIDE, PANEL], LAYOUT)
-    staging = gl.allocate_shared_memory(gl.bfloat16, [2, HALF, 2 * PANEL], LAYOUT)
-    barriers: gl.constexpr = mbarrier.MBarrierLayout()
-    full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
-    empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], barriers)
-    q_free = gl.allocate_shared_memory(gl.int64, [1], barriers)
-    staged = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
-    freed = gl.allocate_shared_memory(gl.int64, [2, 1], barriers)
-    for i in gl.static_range(STAGES):
-        mbarrier.init(full.index(i), count=1)
-        mbarrier.init(empty.index(i), count=2)
-    mbarrier.init(q_free, count=2)
-    for i in gl.static_range(2):
-        mbarrier.init(staged.index(i), count=1)
-        mbarrier.init(freed.index(i), count=1)
-    fence_async_shared()
-    gl.thread_barrier()
+    ring_a, ring_w, staging, full, empty, q_free, staged, freed = shared_memory()
     gl.warp_specialize(
         [
             (math, (
@@ -298,14 +305,10 @@ def gluon_frame_kernel(
                 N, P, HD, ROWS, SCALED, PROMPT_ROWS, WINDOW, TAIL, CP, FIRST_PANELS, NEXT_PANELS,
                 MODEL, LIMIT, DELAYED,
             )),
-            (storer, (
-                table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
-                0, N, ROWS, SCALED, H, HD, MODEL,
-            )),
-            (storer, (
-                table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
-                1, N, ROWS, SCALED, H, HD, MODEL,
-            )),
+            (storer, (table, begin, end, counters, small, heads, staging, staged, freed, work_at,
+                      new_at, 0, N, ROWS, SCALED, H, HD, MODEL)),
+            (storer, (table, begin, end, counters, small, heads, staging, staged, freed, work_at,
+                      new_at, 1, N, ROWS, SCALED, H, HD, MODEL)),
         ],
         [4, 1, 1, 1],
         [MATH_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS],

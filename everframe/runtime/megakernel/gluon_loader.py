@@ -264,6 +264,16 @@ def load_ages(line, tails, ring, it, HD: gl.constexpr, TAIL: gl.constexpr):
 
 
 @gluon.jit
+def load_queries(heads, ring, stage, row, HD: gl.constexpr):
+    """Those of one warpgroup, beside the keys or values of a stage."""
+    LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
+    ring_a, _, full, _ = ring
+    halves = ring_a._reinterpret(gl.bfloat16, [2 * STAGES, HALF, PANEL], LAYOUT)
+    for panel in gl.static_range(HD // PANEL):
+        load_tile(heads, full, stage, row, halves.index(2 * stage + panel), panel)
+
+
+@gluon.jit
 def load_attention(
     d, filled, keys, heads, tails, ring, q_free, origins, slots, counters, error, epoch, it, looked,
     limit,
@@ -278,10 +288,9 @@ def load_attention(
     QUERY_BYTES: gl.constexpr = HALF * HD * 2
     TILE_BYTES: gl.constexpr = KEYS * HD * 2
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
-    ring_a, ring_w, full, empty = ring
+    _, ring_w, full, empty = ring
     work_at, weights_at, prompt_at, new_at = origins
     pairs = ring_w._reinterpret(gl.bfloat16, [2 * STAGES, KEYS, PANEL], LAYOUT)
-    halves = ring_a._reinterpret(gl.bfloat16, [2 * STAGES, HALF, PANEL], LAYOUT)
     start, late = wait_of(d, epoch, 0), wait_of(d, epoch, 1)
     q = (work_at + word(d, 0)) // PER + first_row(d, 0)
     own = gl.where(word(d, 9) == 1, new_at, work_at) + word(d, 3)
@@ -320,11 +329,7 @@ def load_attention(
                     mbarrier.wait(q_free, (looked & 1) ^ 1)
                     limit = served(counters, error, d, start, limit, 0)
                 mbarrier.expect(full.index(stage), TILE_BYTES + QUERY_BYTES)
-                for panel in gl.static_range(PER):
-                    load_tile(
-                        heads, full, stage, q + part * HALF, halves.index(2 * stage + panel),
-                        panel,
-                    )  # fmt: skip
+                load_queries(heads, ring, stage, q + part * HALF, HD)
             else:
                 mbarrier.expect(full.index(stage), TILE_BYTES)
             it += 1
