@@ -166,7 +166,7 @@ class Product:
     def finish(self) -> None:
         if self.done is None:
             a = self.a.read() if isinstance(self.a, Shared) else raw(self.a)
-            start = 0.0
+            start: Any = 0.0
             if self.use:
                 start = self.acc.done if isinstance(self.acc, Product) else raw(self.acc)
             self.done = (np.asarray(a, np.float32) @ self.b.read() + start).astype(np.float32)

@@ -21,7 +21,7 @@ from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_by_rank
-from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, gluon_tiles, is_large
+from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, Tiles, gluon_tiles, is_large
 from everframe.runtime.torch_engine import torch_engine
 from everframe.runtime.torch_shapes import SHAPES
 from tests.nets import TINY, random_bundle, random_frame, random_tokens
@@ -83,12 +83,15 @@ def engine_of(
             given |= {name: self.options[name] for name in names[len(arguments) :]}
             gluon_shim.launch(self.function, ctas, given, pool, self.epoch)
 
+    def shim_class(_tiles: Tiles) -> type[ShimKernel]:
+        return ShimKernel
+
     def aligned(tensor: Tensor, dtype: torch.dtype, unit: int = 16) -> Tensor:
         tensor = tensor.to(dtype).contiguous()
         return tensor if unit == 16 or pool.holds(tensor) else pool.copy(tensor)
 
     monkeypatch.setattr(torch_gluon, "aligned", aligned)
-    monkeypatch.setattr(engines, "kernel_class", lambda _: ShimKernel)
+    monkeypatch.setattr(engines, "kernel_class", shim_class)
     bundle = random_bundle(spec)
     chosen = replace(gluon_tiles(plan_frame(step_program(spec, *size)), ctas), **tiles)
     options = KernelOptions(tiles=chosen, ctas=ctas, interpreted=True)

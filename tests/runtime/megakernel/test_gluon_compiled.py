@@ -9,7 +9,6 @@ import re
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,16 +50,27 @@ def compiled(shape: str) -> Any:
     code = np.zeros((spec.prompt_tokens + 1, spec.prompt_width), np.float32)
     prepared = engine.prepare(code, 1)
     camera, noise = torch.zeros((*size, 3), dtype=torch.uint8), torch.zeros((3, *size))
-    no_gpu = SimpleNamespace(
-        get_current_device=lambda: 0,
-        get_current_stream=lambda _: 0,
-        get_current_target=lambda: GPUTarget("cuda", 90, 32),
-    )
+
+    class NoGpu:
+        """A driver without a device."""
+
+        def get_current_device(self) -> int:
+            return 0
+
+        def get_current_stream(self, _device: int) -> int:
+            return 0
+
+        def get_current_target(self) -> Any:
+            return GPUTarget("cuda", 90, 32)
+
+    def nowhere(*_: Any) -> list[int]:
+        return [0] * 13
+
     before = driver._active
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "_launch", compile_only)
-        patch.setattr(torch_gluon, "origins", lambda *_: [0] * 13)  # CPU memory is not aligned
-        driver.set_active(no_gpu)
+        patch.setattr(torch_gluon, "origins", nowhere)  # CPU memory is not aligned
+        driver.set_active(NoGpu())
         try:
             engine.step(engine.empty_history(), camera, noise, prepared)
         finally:
