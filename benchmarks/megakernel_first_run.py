@@ -77,7 +77,8 @@ def _tiny(blocks: int | None = None) -> Bundle:
     return drawn_bundle(replace(spec, blocks=spec.blocks[:blocks]))
 
 
-def _part_of(shape: str) -> Callable[[], Bundle]:
+def part_of(shape: str) -> Callable[[], Bundle]:
+    """The first blocks of a shape."""
     spec = SHAPES[shape][0]
     return lambda: drawn_bundle(replace(spec, blocks=spec.blocks[:4]))
 
@@ -100,11 +101,11 @@ LADDER: dict[str, Rung] = {
     "pocket, 4 steps": Rung(bundle=_shipped("pocket"), frames=3, steps=4),
     "studio": Rung(bundle=_shipped("studio"), frames=3),
     "studio, ring wrapped": Rung(bundle=_shipped("studio"), frames=12),
-    "A": Rung(bundle=_part_of("A"), size=SHAPES["A"][1], frames=12),
-    "C, 4 blocks": Rung(bundle=_part_of("C"), size=SHAPES["C"][1], frames=7),
-    "D, 4 blocks": Rung(bundle=_part_of("D"), size=SHAPES["D"][1], frames=7),
-    "C, copy engine": Rung(bundle=_part_of("C"), size=SHAPES["C"][1], frames=7, bulk=True),
-    "D, copy engine": Rung(bundle=_part_of("D"), size=SHAPES["D"][1], frames=7, bulk=True),
+    "A": Rung(bundle=part_of("A"), size=SHAPES["A"][1], frames=12),
+    "C, 4 blocks": Rung(bundle=part_of("C"), size=SHAPES["C"][1], frames=7),
+    "D, 4 blocks": Rung(bundle=part_of("D"), size=SHAPES["D"][1], frames=7),
+    "C, copy engine": Rung(bundle=part_of("C"), size=SHAPES["C"][1], frames=7, bulk=True),
+    "D, copy engine": Rung(bundle=part_of("D"), size=SHAPES["D"][1], frames=7, bulk=True),
     "pocket, opened by name": Rung(bundle=_shipped("pocket"), opened=True),
 }
 
@@ -115,7 +116,7 @@ def climb(name: str) -> Outcome:
     bundle, gpu = rung.bundle(), torch.cuda.is_available()
     if rung.opened:
         opened = open_engine("megakernel", bundle, height=rung.size[0], width=rung.size[1])
-        return _outcome(name, begin, passed="instead" not in opened.name, note=opened.name)
+        return outcome_of(name, begin, passed="instead" not in opened.name, note=opened.name)
     tiles = default_tiles(plan_frame(step_program(bundle.spec, *rung.size)))
     tiles = replace(tiles, bulk=int(rung.bulk))
     options = KernelOptions(tiles=tiles, ctas=rung.ctas, timed=gpu, interpreted=not gpu)
@@ -124,26 +125,29 @@ def climb(name: str) -> Outcome:
     kernel = engine.kernel(rung.steps)
     kernel.recompile(LIMIT=POLLS)
     shape = f"{len(kernel.schedule.lists)} CTAs, {len(kernel.table)} instructions"
-    rows = _cut(kernel, rung.first) if rung.first is not None else None
+    rows = cut(kernel, rung.first) if rung.first is not None else None
     try:
-        mean, worst, usual, ms = _frames(engine, bundle, rung)
+        mean, worst, usual, ms = frames_of(engine, bundle, rung)
     except KernelStuckError as error:
-        note = f"{error}; {shape}; {_unfinished(kernel)}"
-        return _outcome(name, begin, passed=False, note=note)
+        note = f"{error}; {shape}; {unfinished(kernel)}"
+        return outcome_of(name, begin, passed=False, note=note)
     if rows is not None:
         signals = int(kernel.counters.sum())
         note = f"{signals} of {rows} instructions signalled"
-        return _outcome(name, begin, passed=signals == rows, note=note)
-    done = replace(_outcome(name, begin, passed=trusted(mean, usual), note=shape), error_max=worst)
+        return outcome_of(name, begin, passed=signals == rows, note=note)
+    done = replace(
+        outcome_of(name, begin, passed=trusted(mean, usual), note=shape), error_max=worst
+    )
     return replace(done, error_mean=round(mean, 4), usual=round(usual, 4), ms=round(ms, 4))
 
 
-def _outcome(name: str, begin: float, *, passed: bool, note: str) -> Outcome:
+def outcome_of(name: str, begin: float, *, passed: bool, note: str) -> Outcome:
+    """What a rung gave that has no errors."""
     seconds = round(time.monotonic() - begin, 1)
     return Outcome(rung=name, passed=passed, seconds=seconds, note=note)
 
 
-def _cut(kernel: Kernel, first: str) -> int:
+def cut(kernel: Kernel, first: str) -> int:
     """Let the first list end early and the others be empty; returns how many instructions stay."""
     kinds = kernel.table[:, 0].tolist()
     unpacks = next(i for i, op in enumerate(kinds) if op != Opcode.UNPACK)
@@ -153,11 +157,15 @@ def _cut(kernel: Kernel, first: str) -> int:
     return rows
 
 
-def _frames(
-    engine: MegakernelEngine, bundle: Bundle, rung: Rung
+def frames_of(
+    engine: MegakernelEngine,
+    bundle: Bundle,
+    rung: Rung,
+    launched: Callable[[], None] = lambda: None,
 ) -> tuple[float, float, float, float]:
     """Worst mean and largest error of frames that follow those of float32; worst mean error of
-    eager bfloat16; milliseconds of the last, copies and waiting of the host included.
+    eager bfloat16; milliseconds of the last, copies and waiting of the host included. `launched` is
+    called after each launch.
     """
     truth, half = (
         torch_engine(bundle, *rung.size, precision, compiled=False)
@@ -174,6 +182,7 @@ def _frames(
         camera = truth.to_engine(moving_frame(number, *size))
         begin = time.perf_counter()
         made, after = engine.step(replace(history, slots=slots), camera, noise, prepared[0])
+        launched()
         pixels = engine.to_numpy(made).astype(np.float64)
         ms = (time.perf_counter() - begin) * 1e3
         rough, _ = half.step(history, camera, noise, prepared[2])
@@ -188,7 +197,7 @@ def _frames(
     return mean, worst, usual, ms
 
 
-def _unfinished(kernel: Kernel) -> str:
+def unfinished(kernel: Kernel) -> str:
     """Instructions that began and did not end, oldest first, and how many never began."""
     times = kernel.stamps.cpu().numpy().reshape(-1, 2)
     open_ = np.flatnonzero((times[:, 0] > 0) & (times[:, 1] < times[:, 0]))
@@ -215,6 +224,15 @@ def _apart(name: str, limit_s: float) -> Outcome:
     )
 
 
+def line_of(outcome: Outcome) -> str:
+    """For people."""
+    mark = "PASS" if outcome.passed else "FAIL"
+    error = "" if outcome.error_max is None else f"max error {outcome.error_max:.0f} levels, "
+    error += "" if outcome.error_mean is None else f"mean {outcome.error_mean:.3f} "
+    error += "" if outcome.usual is None else f"(bfloat16: {outcome.usual:.3f}), "
+    return f"{mark} {outcome.rung:22} {error}{outcome.seconds:.0f} s; {outcome.note}"
+
+
 def main() -> int:
     """Climb all rungs; 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -229,11 +247,7 @@ def main() -> int:
     for name in LADDER:
         outcome = _apart(name, args.limit)
         outcomes.append(outcome)
-        mark = "PASS" if outcome.passed else "FAIL"
-        error = "" if outcome.error_max is None else f"max error {outcome.error_max:.0f} levels, "
-        error += "" if outcome.error_mean is None else f"mean {outcome.error_mean:.3f} "
-        error += "" if outcome.usual is None else f"(bfloat16: {outcome.usual:.3f}), "
-        print(f"{mark} {name:22} {error}{outcome.seconds:.0f} s; {outcome.note}", flush=True)
+        print(line_of(outcome), flush=True)
         if args.json is not None:
             rows = [asdict(each) for each in outcomes]
             Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -17,6 +17,8 @@ DRAWERS = {"utils", "util", "helpers", "helper", "manager", "managers", "common"
 PRINTING = ("everframe/cli/", "everframe/recipes/", "benchmarks/")
 ALLOWED_REFLECTION = {
     "everframe/arch/program.py": "a program stores its primitives by name",
+    "tests/runtime/megakernel/gluon_machine.py": "takes Triton's constants as they are",
+    "tests/runtime/megakernel/gluon_shim.py": "rewrites the kernel's functions; operators by name",
 }
 """File -> why it must use getattr, hasattr, setattr or `global`."""
 

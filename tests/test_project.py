@@ -22,6 +22,7 @@ TORCH_FILES = (
     "everframe/runtime/torch_*.py",
     "everframe/runtime/megakernel/torch_*.py",
     "everframe/runtime/megakernel/triton_*.py",
+    "everframe/runtime/megakernel/gluon_*.py",
     "everframe/data/*.py",
     "everframe/train/*.py",
     "everframe/compress/*.py",
@@ -30,7 +31,11 @@ TORCH_FILES = (
 )
 WHERE = {
     "torch": TORCH_FILES,
-    "triton": ("everframe/runtime/megakernel/triton_*.py",),
+    "triton": (
+        "everframe/runtime/megakernel/triton_*.py",
+        "everframe/runtime/megakernel/gluon_*.py",
+        "everframe/runtime/megakernel/torch_gluon.py",
+    ),
     "tensorboard": ("everframe/train/*.py",),
     "onnx": ("everframe/runtime/*.py",),
     "onnxruntime": ("everframe/runtime/onnxruntime_engine.py",),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from everframe.core.errors import UserError
 from everframe.runtime.engine_rows import GpuRow, merged, ratio_lines, read_rows, write_rows
+from everframe.runtime.megakernel.tiles import KERNELS, TRITON
 
 if TYPE_CHECKING:
     from everframe.runtime.megakernel.torch_engine import MegakernelEngine
@@ -30,6 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="for 'engines': pocket, studio, A to E, broadcast, cinema, growth "
         "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kernel",
+        choices=KERNELS,
+        default=TRITON,
+        help="for 'engines': which mega kernel; gluon is for large shapes (default: %(default)s)",
     )
     parser.add_argument(
         "--sweep",
@@ -96,6 +103,7 @@ def run_engines(args: argparse.Namespace) -> int:
         shapes = [name for name in shapes if name != "growth"] + list(GROWTH)
     wanted = torch_bench.Wanted(
         engines=_engines(args.engines, torch_bench.ENGINES),
+        kernel=args.kernel,
         sweep=QUICK if args.quick else args.sweep,
         sweep_s=QUICK_S if args.quick else 600,
         autotune_s=args.autotune,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-KERNEL = "megakernel"
+KERNEL, GLUON_KERNEL = "megakernel", "megakernel, gluon"
 BASELINES = ("compiled+graph", "eager+graph", "eager")
 AUTOTUNED = "autotuned+graph"
 

@@ -30,10 +30,10 @@ from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
 from everframe.runtime.bench import commit, moving_frame
 from everframe.runtime.engine import PreparedSteps
-from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, KERNEL, GpuRow
+from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, GLUON_KERNEL, KERNEL, GpuRow
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.megakernel.tiles import GLUON, TRITON, Tiles
 from everframe.runtime.megakernel.timeline import draw_timeline
 from everframe.runtime.megakernel.torch_engine import (
     KernelOptions,
@@ -41,7 +41,7 @@ from everframe.runtime.megakernel.torch_engine import (
     disagreement,
     trusted,
 )
-from everframe.runtime.megakernel.tune import candidates, phase_lines, trace
+from everframe.runtime.megakernel.tune import candidates, gluon_candidates, phase_lines, trace
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from everframe.runtime.torch_shapes import Size, bundle_of, steps_of
 
@@ -60,6 +60,7 @@ class Wanted:
 
     Args:
         engines: names of `ENGINES`.
+        kernel: which mega kernel, one of `tiles.KERNELS`.
         sweep: how many tile candidates of the mega kernel to try, at least 1.
         sweep_s: time limit of the candidates together.
         samples: timed frames of each engine; eager without a graph gets fewer.
@@ -68,6 +69,7 @@ class Wanted:
     """
 
     engines: frozenset[str]
+    kernel: str = TRITON
     sweep: int = 1
     sweep_s: float = 600
     samples: int = SAMPLES
@@ -245,7 +247,8 @@ def measure_shape(
     if KERNEL in wanted.engines:
         result.best = _best_kernel(shape, result, wanted, tell)
     if result.best is not None:
-        add(KERNEL, device_ms(bench_stream(result.best, steps).frame, wanted.samples))
+        name = GLUON_KERNEL if wanted.kernel == GLUON else KERNEL
+        add(name, device_ms(bench_stream(result.best, steps).frame, wanted.samples))
         result.best.kernel(steps).check()
     others = _baselines(bundle, size, steps, wanted.samples)
     if wanted.autotune_s and steps == 1:
@@ -287,7 +290,7 @@ def _best_kernel(
     from everframe.runtime.torch_sweep import best_tiles  # it measures with functions of this file
 
     bundle, size = bundle_of(shape)
-    tiles = _tiles(step_program(bundle.spec, *size))[: wanted.sweep]
+    tiles = _tiles(step_program(bundle.spec, *size), wanted.kernel)[: wanted.sweep]
     if not tiles:
         result.remarks[KERNEL] = "the mega kernel cannot run this model"
         return None
@@ -296,13 +299,14 @@ def _best_kernel(
         result.remarks |= remarks
         if best is None:
             return None
-        engine = MegakernelEngine(bundle, *size, torch.device("cuda"), KernelOptions(tiles=best))
+        options = KernelOptions(kernel=wanted.kernel, tiles=best)
+        engine = MegakernelEngine(bundle, *size, torch.device("cuda"), options)
         engine.keep_tiles()
         return engine
     exact = torch_engine(bundle, *size, "float32", compiled=False)
     usual = disagreement(torch_engine(bundle, *size, "bfloat16", compiled=False), exact)
     try:
-        options = KernelOptions(tiles=tiles[0])
+        options = KernelOptions(kernel=wanted.kernel, tiles=tiles[0])
         engine = MegakernelEngine(bundle, *size, torch.device("cuda"), options)
         error = disagreement(engine, exact)
     except (UserError, RuntimeError) as problem:
@@ -315,9 +319,9 @@ def _best_kernel(
     return engine if trusted(error, usual) else None
 
 
-def _tiles(program: Program) -> list[Tiles]:
+def _tiles(program: Program, kernel: str) -> list[Tiles]:
     try:
-        return list(candidates(plan_frame(program)))
+        return list((gluon_candidates if kernel == GLUON else candidates)(plan_frame(program)))
     except UnsupportedError:
         return []
 

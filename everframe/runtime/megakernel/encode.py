@@ -18,7 +18,7 @@ from everframe.runtime.megakernel.lower_state import shares
 from everframe.runtime.megakernel.operands import next_norm
 from everframe.runtime.megakernel.plan import BlockPlan
 from everframe.runtime.megakernel.schedule import Schedule
-from everframe.runtime.megakernel.tiles import PANEL
+from everframe.runtime.megakernel.tiles import GLUON_AGES, PANEL
 
 WORDS = 32
 OP, WAITS, SIGNAL, ROW, COL, TASK = 0, 1, 10, 11, 12, 13
@@ -178,6 +178,8 @@ def _attend(layout: Layout, instruction: Instruction) -> Words:
     panels = layout.head_dim // PANEL
     head, first = fields["head"], fields["head"] * panels * layout.rows
     age = layout.fixed.at.get(f"age.{block.index}", 0) + head * panels
+    if layout.tiles.gluon:  # of its own table, in the weights
+        age = layout.weights.at.get(f"ages.{block.index}", 0) + head * panels * GLUON_AGES
     parts = layout.sums.at.get("attend.0", 0)
     biases = fields["part"] * max(b.heads for b in layout.plan.blocks) + head
     biases *= (layout.plan.window + 1) * layout.rows // PANEL

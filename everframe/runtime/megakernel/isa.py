@@ -15,26 +15,55 @@ from enum import IntEnum
 STAGES = ("start", "late", "merge")
 """When a wait is served: before anything; before the keys of this frame; before partial sums are
 added. What does not depend on a later stage overlaps with the waiting."""
-TASK_US = 1.6
-"""What every instruction takes beside its loads, products and stores. This and the numbers below
-fit the timelines of `pocket`, C and D on an H200 within about 20 %.
-"""
 SIGNAL_US = 0.8
 """From the end of an instruction to the start of one that waits for it."""
+GLUON_SIGNAL_US = 3.0
+"""The same in the Gluon kernel, where a result goes through TMA, another warp, and TMA again: with
+it the estimate for the chains of `benchmarks/gluon_tiles.py` is what was measured.
+"""
 MERGE_US = 3.0
 """From the last of the partial sums to the end of who adds them."""
-FLOPS_PER_US = 4.3e6
-"""Matrix rate of one multiprocessor in the middle of a product (bfloat16; 0.7 of the largest)."""
-LOAD_BYTES_PER_US = 65e3
-"""Operands that come to one multiprocessor from the L2 cache, when all load."""
-SIDE_BYTES_PER_US = 30e3
-"""The same for what the start and the end of an instruction read and write."""
-SCORES_PER_US = 35e3
-"""Exponentials and sums of attention."""
-KEY_TILE_US = 0.7
-"""The least that a tile of keys takes: two products and a softmax that wait for one another."""
-ATTENTION_US = 3.5
-"""What attention takes beside its tiles of keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What instructions cost on one multiprocessor when all work.
+
+    task_us: beside loads, products and stores; flops_per_us: bfloat16; load_bytes_per_us: operands
+    from the L2 cache; side_bytes_per_us: what the start and the end of an instruction read and
+    write; scores_per_us: exponentials and sums of attention; key_tile_us: the least that a tile of
+    keys takes; attention_us: what attention takes beside its tiles of keys.
+    """
+
+    task_us: float
+    flops_per_us: float
+    load_bytes_per_us: float
+    side_bytes_per_us: float
+    scores_per_us: float
+    key_tile_us: float
+    attention_us: float
+
+
+TRITON_RATES = Rates(
+    task_us=1.6,
+    flops_per_us=4.3e6,
+    load_bytes_per_us=65e3,
+    side_bytes_per_us=30e3,
+    scores_per_us=35e3,
+    key_tile_us=0.7,
+    attention_us=3.5,
+)
+"""Fit the timelines of `pocket`, C and D on an H200 within about 20 %."""
+GLUON_RATES = Rates(
+    task_us=0.9,
+    flops_per_us=5.8e6,
+    load_bytes_per_us=95e3,
+    side_bytes_per_us=23e3,
+    scores_per_us=float("inf"),  # hidden behind the products, or the products behind them
+    key_tile_us=1.08,
+    attention_us=3.0,
+)
+"""Fit tasks of C, D and E that run alone on an H200 within 5 % (`benchmarks/gluon_tiles.py`)."""
 
 
 class Opcode(IntEnum):
@@ -224,23 +253,29 @@ class TaskGraph:
     rehearsals: tuple[Instruction, ...] = ()
 
 
-def matrix_cost(rows: int, cols: int, inner: int, side: int = 2) -> float:
-    """Estimated microseconds of a matrix product on one multiprocessor; `side`: bytes that its
-    start and end read and write for each number of the result.
+def matrix_cost(
+    rows: int, cols: int, inner: int, side: int = 2, rates: Rates = TRITON_RATES
+) -> float:
+    """Estimated microseconds of a matrix product; `side`: bytes that its start and end read and
+    write for each number of the result.
     """
     product = max(
-        2 * rows * cols * inner / FLOPS_PER_US, 2 * (rows + cols) * inner / LOAD_BYTES_PER_US
+        2 * rows * cols * inner / rates.flops_per_us,
+        2 * (rows + cols) * inner / rates.load_bytes_per_us,
     )
-    return TASK_US + product + rows * cols * side / SIDE_BYTES_PER_US
+    return rates.task_us + product + rows * cols * side / rates.side_bytes_per_us
 
 
-def sum_cost(rows: int, cols: int, parts: int) -> float:
+def sum_cost(rows: int, cols: int, parts: int, rates: Rates = TRITON_RATES) -> float:
     """Estimated microseconds of adding partial sums, all of them loaded at once."""
-    return TASK_US + rows * cols * parts * 4 / SIDE_BYTES_PER_US
+    return rates.task_us + rows * cols * parts * 4 / rates.side_bytes_per_us
 
 
-def attention_cost(tile: tuple[int, int], count: float, head_dim: int) -> float:
+def attention_cost(
+    tile: tuple[int, int], count: float, head_dim: int, rates: Rates = TRITON_RATES
+) -> float:
     """Estimated microseconds of `count` tiles of (queries, keys)."""
     scores = tile[0] * tile[1]
-    each = max(KEY_TILE_US, 4 * scores * head_dim / FLOPS_PER_US + scores / SCORES_PER_US)
-    return ATTENTION_US + count * each
+    products = 4 * scores * head_dim / rates.flops_per_us
+    each = max(rates.key_tile_us, products + scores / rates.scores_per_us)
+    return rates.attention_us + count * each

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from everframe.runtime.megakernel.isa import SEGMENTS
 from everframe.runtime.megakernel.lower_state import PIXELS, spans
 from everframe.runtime.megakernel.plan import BlockPlan, FramePlan
-from everframe.runtime.megakernel.tiles import AFFINE, ALIGNED, PANEL, Tiles, ceil_to, conv_channels
+from everframe.runtime.megakernel.tiles import (
+    AFFINE,
+    ALIGNED,
+    GLUON_AGES,
+    GLUON_GROUP,
+    PANEL,
+    Tiles,
+    ceil_to,
+    conv_channels,
+)
 
 MAP_COLUMNS = 16
 """Columns of float maps of positions: 12 used."""
@@ -102,6 +111,15 @@ class Layout:
         """Columns of the float map of colour maps and local gains."""
         return ceil_to(AFFINE + 2 * self.plan.detail_channels, 16)
 
+    @property
+    def run(self) -> int:
+        """Gate rows of UP, then as many value rows, in turn."""
+        return self.tiles.up_cols if self.tiles.gluon else 1
+
+    def tap_panels(self, inputs: int) -> int:
+        """Panels of the weights of a convolution, whose inner axis is (tap, channel), for Gluon."""
+        return ceil_to(-(-9 * inputs // PANEL), GLUON_GROUP)
+
     def ffn(self, block: BlockPlan) -> int:
         """Feed-forward channels of a block, padded."""
         return ceil_to(block.ffn, max(PANEL, self.tiles.up_cols))
@@ -154,10 +172,19 @@ class Layout:
             self.weights.take(f"{UP}.{block.index}", 2 * self.ffn(block) * panels)
             self.weights.take(f"{DOWN}.{block.index}", self.width * self.ffn(block))
         self.weights.take("head", self.head_rows * panels)
-        self.convolutions.take("conv.0", 9 * self.channels * PANEL)
-        for layer in range(1, self.plan.detail_depth + 1):
-            self.convolutions.take(f"conv.{layer}", 9 * self.channels**2)
-        self.convolutions.take("conv.out", 9 * MAP_COLUMNS * self.channels)
+        for block in self.plan.blocks:
+            if self.tiles.gluon and block.history_frames:
+                self.weights.take(f"ages.{block.index}", GLUON_AGES * self.inner(block))
+        for name, outputs, inputs in self.convolution_sizes():
+            inner = self.tap_panels(inputs) * PANEL if self.tiles.gluon else 9 * inputs
+            self.convolutions.take(name, inner * outputs)
+
+    def convolution_sizes(self) -> list[tuple[str, int, int]]:
+        """(name, outputs, inputs) of each convolution of the detail path, padded."""
+        size, depth = self.channels, self.plan.detail_depth
+        inputs, outputs = [PANEL] + [size] * (depth + 1), [size] * (depth + 1) + [MAP_COLUMNS]
+        names = [f"conv.{i}" for i in range(depth + 1)] + ["conv.out"]
+        return list(zip(names, outputs, inputs, strict=True))
 
     def _fixed(self) -> None:
         take = self.fixed.take

@@ -11,7 +11,6 @@ from everframe.runtime.megakernel.isa import (
     Region,
     Wait,
     attention_cost,
-    matrix_cost,
     sum_cost,
 )
 from everframe.runtime.megakernel.lower_state import (
@@ -26,7 +25,9 @@ from everframe.runtime.megakernel.plan import BlockPlan
 from everframe.runtime.megakernel.tiles import PANEL
 
 RESIDUAL_BYTES, PART_BYTES = 10, 4
-"""Per number of a tile: tokens read and written, next operand; a partial sum. See `matrix_cost`."""
+"""Per number of a tile: tokens read and written, next operand; a partial sum. See
+`isa.matrix_cost`.
+"""
 LIGHTER = 4
 """Key tiles that take as long as gathering and merging: for D 11 us, a tile 2.4."""
 QUERY, KEY, VALUE = range(3)
@@ -92,7 +93,7 @@ def _qkv(
                     access=(norm_reads(state, rows), [made]),
                     waits=[state.wait(ready, (m, m + 1))],
                     signal=(queries if section == QUERY else keys).first + m,
-                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], state.plan.width),
+                    cost=state.matrix_cost(rows, cols[1] - cols[0], state.plan.width),
                 )
     return queries, keys
 
@@ -112,7 +113,7 @@ def _attend(
     ready: tuple[Phase, Phase],
     memory: str,
 ) -> Phase:
-    blocks, tiles, k = state.row_blocks(), state.tiles, state.plan.head_dim
+    blocks, tiles = state.row_blocks(), state.tiles
     full, left = key_tiles(
         state.plan.tokens, state.plan.prompt_tokens, block.history_frames, tiles.keys
     )
@@ -148,7 +149,7 @@ def _attend(
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
-                    cost=attention_cost((tiles.rows, tiles.keys), high - low, k),
+                    cost=_attention_cost(state, rows, high - low),
                 )
     if apart:
         _merge(state, step, block, (merged, done), parts)
@@ -177,6 +178,14 @@ def _merge(
                     signal=done.first + m,
                     cost=sum_cost(state.tiles.merge_rows, k, parts),
                 )
+
+
+def _attention_cost(state: Lowering, rows: Span, count: int) -> float:
+    """Half of it where the Gluon kernel has half of the rows."""
+    height, keys = state.tiles.rows, state.tiles.keys
+    cost = attention_cost((height, keys), count, state.plan.head_dim, state.rates)
+    half = state.tiles.gluon and rows[1] - rows[0] <= height // 2
+    return cost / 2 if half else cost
 
 
 def _key_shares(state: Lowering, total: int, parts: int) -> list[Span]:
@@ -251,8 +260,8 @@ def _residual(
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
-                    cost=matrix_cost(
-                        state.tiles.rows,
+                    cost=state.matrix_cost(
+                        rows,
                         cols[1] - cols[0],
                         panels[1] - panels[0],
                         RESIDUAL_BYTES if own else PART_BYTES,
@@ -323,6 +332,6 @@ def _up(state: Lowering, step: int, block: BlockPlan, ready: Phase) -> Phase:
                 access=(norm_reads(state, rows), [region("h", rows, cols)]),
                 waits=[state.wait(ready, (m, m + 1))],
                 signal=done.first + m,
-                cost=matrix_cost(state.tiles.rows, 2 * (cols[1] - cols[0]), state.plan.width),
+                cost=state.matrix_cost(rows, 2 * (cols[1] - cols[0]), state.plan.width),
             )
     return done

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from everframe.runtime.megakernel.isa import (
     SEGMENTS,
-    TASK_US,
+    TRITON_RATES,
     Instruction,
     Matrix,
     Opcode,
@@ -124,7 +124,7 @@ def _embed_parts(state: Lowering, pictures: Pictures) -> Phase:
                     ),
                     waits=[state.wait(pictures.unpacked[part], state.bands_of(rows))],
                     signal=done.first + m * len(columns) + n,
-                    cost=matrix_cost(state.tiles.rows, cols[1] - cols[0], channels[1], PART_BYTES),
+                    cost=state.matrix_cost(rows, cols[1] - cols[0], channels[1], PART_BYTES),
                 )
     return done
 
@@ -158,8 +158,8 @@ def lower_embed(
                 ),
                 waits=[ready, Wait(2, parts.first + m * len(columns) + n, 1, 4)],
                 signal=done.first + m,
-                cost=matrix_cost(
-                    state.tiles.rows, cols[1] - cols[0], state.plan.patch_channels, RESIDUAL_BYTES
+                cost=state.matrix_cost(
+                    rows, cols[1] - cols[0], state.plan.patch_channels, RESIDUAL_BYTES
                 ),
             )
     return done, parts
@@ -252,20 +252,18 @@ def _project(state: Lowering, step: int, ready: Phase) -> Phase:
                 access=(norm_reads(state, rows), [region("head", rows, cols)]),
                 waits=[state.wait(ready, (m, m + 1))],
                 signal=done.first + m,
-                cost=matrix_cost(
-                    state.tiles.rows, cols[1] - cols[0], state.plan.width, RESIDUAL_BYTES
-                ),
+                cost=state.matrix_cost(rows, cols[1] - cols[0], state.plan.width, RESIDUAL_BYTES),
             )
     return done
 
 
 def _conv_cost(state: Lowering, inputs: int, outputs: int | None = None) -> float:
     columns = outputs or state.plan.detail_channels
-    return matrix_cost(state.tiles.conv_rows, columns, 9 * inputs)
+    return matrix_cost(state.tiles.conv_rows, columns, 9 * inputs)  # measured with Triton
 
 
 def _unpack_cost(state: Lowering) -> float:
-    return TASK_US + UNPACK_US * state.plan.cols * state.plan.patch_channels
+    return TRITON_RATES.task_us + UNPACK_US * state.plan.cols * state.plan.patch_channels
 
 
 def _positions(state: Lowering) -> list[Span]:
@@ -374,7 +372,7 @@ def lower_rehearsals(state: Lowering) -> tuple[Instruction, ...]:
             writes=(),
             waits=(),
             signal=0,
-            cost=TASK_US,
+            cost=TRITON_RATES.task_us,
         )
         for op, fields in kinds
     )

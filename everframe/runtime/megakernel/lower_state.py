@@ -6,14 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from everframe.runtime.megakernel.isa import (
+    GLUON_RATES,
+    TRITON_RATES,
     Instruction,
     Opcode,
+    Rates,
     Read,
     Region,
     Wait,
+    matrix_cost,
 )
 from everframe.runtime.megakernel.plan import FramePlan
-from everframe.runtime.megakernel.tiles import Tiles
+from everframe.runtime.megakernel.tiles import Tiles, ceil_to
 
 PIXELS = 12
 """Numbers of a position: 2x2 pixels of three colours."""
@@ -80,6 +84,18 @@ class Lowering:
                 cost=cost,
             )
         )
+
+    @property
+    def rates(self) -> Rates:
+        """Of the kernel that these tiles are made for."""
+        return GLUON_RATES if self.tiles.gluon else TRITON_RATES
+
+    def matrix_cost(self, rows: Span, cols: int, inner: int, side: int = 2) -> float:
+        """See `isa.matrix_cost`. The Gluon kernel leaves out a half of a tile without tokens."""
+        height = self.tiles.rows
+        if self.tiles.gluon:
+            height = ceil_to(rows[1] - rows[0], self.tiles.rows // 2)
+        return matrix_cost(height, cols, inner, side, self.rates)
 
     def row_blocks(self) -> list[Span]:
         """Blocks of tokens."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everframe.runtime.megakernel.isa import SEGMENTS
-from everframe.runtime.megakernel.layout import DOWN, MAP_COLUMNS, OUT, QKV, UP, Arena, Layout
+from everframe.runtime.megakernel.layout import DOWN, OUT, QKV, UP, Arena, Layout
 from everframe.runtime.megakernel.lower_state import PIXELS
 from everframe.runtime.megakernel.operands import BYTE_SCALE, Array, Operands, StepControl
-from everframe.runtime.megakernel.tiles import PANEL, ceil_to
+from everframe.runtime.megakernel.tiles import GLUON_AGES, PANEL, ceil_to
 
 
 def panels(matrix: Array, rows: int, columns: int) -> Array:
@@ -37,13 +37,14 @@ def head_rows(matrix: Array, heads: int, size: int, *, turned: bool) -> Array:
     return padded.reshape(heads * size, -1)
 
 
-def alternating(matrix: Array, ffn: int) -> Array:
-    """[2 F, ...] -> [2 ffn, ...]: gate and value rows in turn, padded."""
+def alternating(matrix: Array, ffn: int, run: int) -> Array:
+    """[2 F, ...] -> [2 ffn, ...]: runs of gate and of value rows in turn, padded."""
     half = matrix.shape[0] // 2
     rows = matrix.reshape(2, half, -1)
-    padded = np.zeros((ffn, 2, rows.shape[2]), np.float32)
-    padded[:half] = rows.transpose(1, 0, 2)
-    return padded.reshape(2 * ffn, -1)
+    padded = np.zeros((2, ffn, rows.shape[2]), np.float32)
+    padded[:, :half] = rows
+    turns = padded.reshape(2, ffn // run, run, -1).transpose(1, 0, 2, 3)
+    return turns.reshape(2 * ffn, -1)
 
 
 def _filled(arena: Arena) -> Array:
@@ -75,27 +76,39 @@ def pack_weights(layout: Layout, fixed: Operands) -> Array:
             columns = head_rows(own.out.T, heads, size, turned=False).T
             _put(out, arena, f"{OUT}.{block.index}", panels(columns, layout.width, heads * size))
         if ffn:
-            raised = panels(alternating(own.up, ffn), 2 * ffn, inner)
+            raised = panels(alternating(own.up, ffn, layout.run), 2 * ffn, inner)
             _put(out, arena, f"{UP}.{block.index}", raised)
             _put(out, arena, f"{DOWN}.{block.index}", panels(own.down, layout.width, ffn))
+        if layout.tiles.gluon and block.history_frames:
+            _put(out, arena, f"ages.{block.index}", _ages(layout, own.age))
     _put(out, arena, "head", panels(fixed.head, layout.head_rows, inner))
     return out
 
 
+def _ages(layout: Layout, age: Array) -> Array:
+    """[frames, heads, K] -> [heads][GLUON_AGES][head_dim], as keys are stored."""
+    frames, heads, k = age.shape
+    padded = np.zeros((heads, GLUON_AGES, layout.head_dim), np.float32)
+    padded[:, :frames, :k] = age.transpose(1, 0, 2)[:, :, interleaved(k)]
+    return padded
+
+
 def pack_convolutions(layout: Layout, fixed: Operands) -> Array:
-    """[tap][out][in], padded; pixels of the camera and of the anchor come as centred bytes."""
-    out, arena, size = _filled(layout.convolutions), layout.convolutions, layout.channels
-    depth = layout.plan.detail_depth
-    inputs, outputs = [PANEL] + [size] * (depth + 1), [size] * (depth + 1) + [MAP_COLUMNS]
-    names = [f"conv.{i}" for i in range(depth + 1)] + ["conv.out"]
-    for number, name in enumerate(names):
+    """[tap][out][in], padded; pixels of the camera and of the anchor come as centred bytes. For the
+    Gluon kernel a matrix [out, (tap, in)] in panels.
+    """
+    out, arena = _filled(layout.convolutions), layout.convolutions
+    for number, (name, outputs, inputs) in enumerate(layout.convolution_sizes()):
         kernel = fixed.convolutions[number].reshape(*fixed.convolutions[number].shape[:2], 9)
         if number == 0:
             scale = np.ones(kernel.shape[1], np.float32)
             scale[:PIXELS] = scale[2 * PIXELS :] = BYTE_SCALE
             kernel = kernel * scale[:, None]
-        padded = np.zeros((9, outputs[number], inputs[number]), np.float32)
+        padded = np.zeros((9, outputs, inputs), np.float32)
         padded[:, : kernel.shape[0], : kernel.shape[1]] = kernel.transpose(2, 0, 1)
+        if layout.tiles.gluon:
+            matrix = padded.transpose(1, 0, 2).reshape(outputs, -1)
+            padded = panels(matrix, outputs, layout.tap_panels(inputs) * PANEL)
         _put(out, arena, name, padded)
     return out
 
@@ -146,7 +159,7 @@ def pack_control(layout: Layout, steps: Sequence[StepControl]) -> Array:
                 ]
                 _put(out, arena, f"qkv_shift.{key}", np.concatenate(shifts))
             if block.ffn:
-                up_shift = alternating(own.up_shift[:, None], layout.ffn(block))
+                up_shift = alternating(own.up_shift[:, None], layout.ffn(block), layout.run)
                 _put(out, arena, f"up_shift.{key}", up_shift)
         _put(out, arena, f"head_scale.{number}", step.head_scale)
         _put(out, arena, f"head_shift.{number}", step.head_shift)

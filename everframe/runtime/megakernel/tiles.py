@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everframe.runtime.megakernel.isa import MERGE_US, SIGNAL_US, attention_cost
+from everframe.runtime.megakernel.isa import (
+    GLUON_RATES,
+    MERGE_US,
+    SIGNAL_US,
+    TRITON_RATES,
+    Rates,
+    attention_cost,
+)
 from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
 
+TRITON, GLUON = KERNELS = ("triton", "gluon")
+"""The kernel that runs any size, and the one for large shapes."""
 ALIGNED = 16
 """Tiles begin at multiples of this many rows and columns."""
 PANEL = 64
@@ -19,6 +28,18 @@ MAX_HEAD_DIM = 128
 HOPPER_SMS = 132
 AFFINE = 48
 """Numbers of the colour maps of a patch."""
+GLUON_ROWS, GLUON_KEYS, GLUON_WIDE = 128, 128, 256
+"""Sizes of the Gluon kernel: rows of a tile, keys of a tile, columns of QKV and UP."""
+GLUON_STAGES = 4
+"""Of its ring."""
+GLUON_FILLED = 0.9
+"""Share of the multiprocessors from which tiles of out and down are 128 columns wide, else 64."""
+GLUON_BARRIERS = 1024
+"""Bytes of shared memory for barriers and arguments of its partitions, at most."""
+GLUON_AGES = 16
+"""Rows of the table of age offsets of a head, most of them zeros: the least that wgmma takes."""
+GLUON_GROUP = 3
+"""Panels of a convolution that are loaded together; their number is a multiple of it."""
 
 
 def ceil_to(n: int, multiple: int) -> int:
@@ -41,7 +62,8 @@ class Tiles:
     adds the others; finish_rows: likewise of the sums of out and down. embed_parts: 0, or into how
     many tasks the embedding of each picture is split, all of which another one adds. rehearsed: 1
     if an idle CTA runs the code of the detail path once before there is anything to do, see
-    `schedule.rehearse`.
+    `schedule.rehearse`. gluon: 1 if the tiles are made for the Gluon kernel, which has one set of
+    sizes (`gluon_tiles`).
     """
 
     rows: int = 64
@@ -66,6 +88,7 @@ class Tiles:
     finish_rows: int = 0
     embed_parts: int = 0
     rehearsed: int = 0
+    gluon: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.
@@ -102,6 +125,9 @@ class Tiles:
 
     def shared_memory(self, plan: FramePlan) -> int:
         """Bytes of the largest pipeline: operands of all stages, and staging of one result."""
+        if self.gluon:
+            ring = GLUON_STAGES * (GLUON_ROWS + GLUON_WIDE) * PANEL * 2
+            return ring + GLUON_ROWS * GLUON_WIDE // 2 * 2 + GLUON_BARRIERS
         head = ceil_to(plan.head_dim, PANEL)
         widest = max(self.model_cols, self.qkv_heads * head, 2 * self.up_cols, self.head_cols)
         matrix = max(self.stages * (self.rows + widest) * PANEL * 2, self.rows * widest * 4)
@@ -148,6 +174,50 @@ LARGE = 128 * 128 * 48
 """Numbers of the tokens from which tiles of 128 rows fill the multiprocessors."""
 
 
+def is_large(plan: FramePlan) -> bool:
+    """Whether large tiles fill the multiprocessors."""
+    return plan.tokens * plan.width >= LARGE
+
+
+def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
+    """The sizes of the Gluon kernel.
+
+    Raises:
+        UnsupportedError: it cannot run this plan.
+    """
+    refuse(plan)
+    left = plan.tokens % GLUON_KEYS
+    heads = _qkv_heads(plan)
+    for fits, reason in (
+        (plan.head_dim in (PANEL, 2 * PANEL), f"heads of {plan.head_dim} channels"),
+        (heads * plan.head_dim == GLUON_WIDE, "a number of heads that fills no tile"),
+        (plan.width % (GLUON_WIDE // 2) == 0, f"a width of {plan.width}"),
+        (left % 8 == 0, f"{plan.tokens} tokens, {left} beyond whole tiles"),
+        (plan.prompt_tokens > 0, "no prompt tokens"),
+        (plan.patch_channels % PANEL == 0, f"{plan.patch_channels} numbers in a patch"),
+    ):
+        if not fits:
+            raise UnsupportedError(f"the Gluon kernel cannot run {reason}")
+    blocks = -(-plan.tokens // GLUON_ROWS)
+    tasks = blocks * max(block.heads for block in plan.blocks)
+    across = blocks * (plan.width // (GLUON_WIDE // 2))
+    filled = across / (-(-across // sms) * sms)  # of the multiprocessors, with 128 columns
+    model_cols = GLUON_WIDE // 2 if filled > GLUON_FILLED else PANEL
+    return Tiles(
+        rows=GLUON_ROWS,
+        model_cols=model_cols,
+        qkv_heads=heads,
+        up_cols=GLUON_WIDE // 2,
+        head_cols=model_cols,
+        keys=GLUON_KEYS,
+        conv_rows=GLUON_ROWS,
+        attend_parts=_attend_parts(plan, tasks, sms, (GLUON_ROWS, GLUON_KEYS), GLUON_RATES),
+        stages=GLUON_STAGES,
+        ahead=0,
+        gluon=1,
+    )
+
+
 def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """Untuned: small tiles until the multiprocessors are filled, then larger ones.
 
@@ -156,7 +226,7 @@ def default_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """
     refuse(plan)
     heads = min(block.heads for block in plan.blocks if block.heads)
-    large = plan.tokens * plan.width >= LARGE
+    large = is_large(plan)
     rows = 128 if large else 64
     blocks = -(-plan.tokens // rows)
 
@@ -190,13 +260,15 @@ def _qkv_heads(plan: FramePlan) -> int:
     return next(n for n in (4, 2, 1) if n * size <= 256 and not any(c % n for c in counts))
 
 
-def _attend_parts(plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int]) -> int:
+def _attend_parts(
+    plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int], rates: Rates = TRITON_RATES
+) -> int:
     """Into how many parts attention is cut so that its waves are short."""
     size = ceil_to(plan.head_dim, PANEL)
     keys = -(-(plan.tokens * (1 + plan.window) + plan.prompt_tokens) // tile[1])
 
     def time(parts: int) -> float:
         merge = SIGNAL_US + MERGE_US if parts > 1 else 0
-        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size) + merge
+        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size, rates) + merge
 
     return min(range(1, min(8, keys) + 1), key=time)

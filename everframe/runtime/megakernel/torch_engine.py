@@ -26,11 +26,21 @@ from everframe.runtime.megakernel.operands import operands, step_control
 from everframe.runtime.megakernel.pack import pack_keys
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.schedule import Schedule, schedule_tasks
-from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, Tiles, default_tiles
+from everframe.runtime.megakernel.schedule import Schedule, schedule_by_rank, schedule_tasks
+from everframe.runtime.megakernel.tiles import (
+    GLUON,
+    PANEL,
+    SHARED_MEMORY,
+    TRITON,
+    Tiles,
+    default_tiles,
+    gluon_tiles,
+    is_large,
+)
 from everframe.runtime.megakernel.torch_launch import (
     Constants,
     Kernel,
+    KernelBuildError,
     Pictures,
     Tables,
     constants_of,
@@ -41,6 +51,8 @@ from everframe.runtime.megakernel.tuned import load_tiles, save_tiles, tuning_ke
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 
 Array = NDArray[Any]
+DEFAULT_KERNEL = TRITON
+"""What is opened by name; `GLUON` once its first run on a GPU was correct."""
 CONTROL, PROMPT = "megakernel.control", "megakernel.prompt"
 ALLOWED_TIMES, ALLOWED_LEVELS = 1.5, 0.5
 """The kernel is trusted while its mean error against float32, in levels of 255, is at most that of
@@ -50,10 +62,12 @@ eager torch in bfloat16 times the first plus the second: models are not equally 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelOptions:
-    """How to build the kernel: tiles and CTAs (None: defaults of the plan and the device),
-    interpreted on the CPU, timed, with random delays.
+    """How to build the kernel: one of `tiles.KERNELS`, tiles and CTAs (None: defaults of the plan
+    and the device; tiles decide which kernel it is), interpreted on the CPU, timed, with random
+    delays.
     """
 
+    kernel: str = TRITON
     tiles: Tiles | None = None
     ctas: int | None = None
     interpreted: bool = False
@@ -84,7 +98,9 @@ class MegakernelEngine(TorchEngine):
         self.options = options or KernelOptions()
         self.plan = plan_frame(step_program(bundle.spec, height, width))
         ctas = self.options.ctas or (1 if self.options.interpreted else multiprocessors(device))
-        self.tiles = self.options.tiles or self._tuned() or default_tiles(self.plan, ctas)
+        self.tiles = self.options.tiles or self._tiles(ctas)
+        if self.tiles.gluon:
+            self.name = f"{self.name[:-1]}, {GLUON})"
         self.ctas = ctas * self.tiles.per_sm
         check_shared_memory(self.plan, self.tiles)
         self.fixed = operands(bundle.spec, self.plan, bundle.weights)
@@ -96,7 +112,12 @@ class MegakernelEngine(TorchEngine):
 
     def _key(self) -> str:
         gpu = torch.cuda.get_device_name(self.device)
-        return tuning_key(self.spec, (self.height, self.width), gpu, COMPILER)
+        compiler = f"{COMPILER} {GLUON}" if self.options.kernel == GLUON else COMPILER
+        return tuning_key(self.spec, (self.height, self.width), gpu, compiler)
+
+    def _tiles(self, ctas: int) -> Tiles:
+        defaults = gluon_tiles if self.options.kernel == GLUON else default_tiles
+        return self._tuned() or defaults(self.plan, ctas)
 
     def _tuned(self) -> Tiles | None:
         """What a sweep kept for the whole GPU, if it still fits."""
@@ -113,9 +134,10 @@ class MegakernelEngine(TorchEngine):
     def _kernel(self, steps: int) -> Kernel:
         if steps not in self._kernels:
             layout = Layout(plan=self.plan, tiles=self.tiles, steps=steps)
-            schedule: Schedule = schedule_tasks(lower(self.plan, self.tiles, steps), self.ctas)
+            place = schedule_by_rank if self.tiles.gluon else schedule_tasks
+            schedule: Schedule = place(lower(self.plan, self.tiles, steps), self.ctas)
             check_schedule(schedule)
-            self._kernels[steps] = Kernel(
+            self._kernels[steps] = kernel_class(self.tiles)(
                 schedule,
                 layout,
                 self.constants,
@@ -205,6 +227,17 @@ class MegakernelEngine(TorchEngine):
         return self.to_engine(packed).to(dtype)
 
 
+def kernel_class(tiles: Tiles) -> type[Kernel]:
+    """Of what runs these tiles."""
+    if not tiles.gluon:
+        return Kernel
+    try:  # experimental: names change from one Triton to the next
+        from everframe.runtime.megakernel.torch_gluon import GluonKernel
+    except (ImportError, AttributeError) as error:
+        raise KernelBuildError(f"this Triton has no Gluon that fits: {error}") from error
+    return GluonKernel
+
+
 def _array(value: Tensor) -> NDArray[np.float32]:
     return value.float().cpu().numpy()
 
@@ -245,26 +278,38 @@ def trusted(error: float, usual: float) -> bool:
     return error <= ALLOWED_TIMES * usual + ALLOWED_LEVELS
 
 
-def megakernel_engine(bundle: Bundle, height: int, width: int, precision: str) -> TorchEngine:
+def megakernel_engine(
+    bundle: Bundle, height: int, width: int, precision: str, kernel: str = DEFAULT_KERNEL
+) -> TorchEngine:
     """Open the mega kernel if it can run here and agrees with eager torch; else the compiled
-    engine, whose name then says why.
+    engine, whose name then says why. With `GLUON` the Triton kernel comes in between.
     """
-    try:
-        return _verified(bundle, height, width, precision)
-    except (UserError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    reasons: list[str] = []
+    for wanted in (GLUON, TRITON) if kernel == GLUON else (TRITON,):
+        try:
+            engine = _verified(bundle, height, width, precision, wanted)
+        except (UserError, RuntimeError) as error:
+            reasons.append(str(error).strip().splitlines()[0])
+            continue
+        if reasons:
+            engine.name = f"{engine.name} instead of {GLUON}: {reasons[0]}"
+        return engine
     engine = torch_engine(bundle, height, width, precision, compiled=True)
-    engine.name = f"{engine.name} instead of megakernel: {reason}"
+    engine.name = f"{engine.name} instead of megakernel: {reasons[-1]}"
     return engine
 
 
-def _verified(bundle: Bundle, height: int, width: int, precision: str) -> MegakernelEngine:
+def _verified(
+    bundle: Bundle, height: int, width: int, precision: str, kernel: str
+) -> MegakernelEngine:
     if precision not in ("auto", "bfloat16"):
         raise UnsupportedError(f"the mega kernel computes in bfloat16, not in {precision}")
     if not torch.cuda.is_available():
         raise UnsupportedError("the mega kernel needs an NVIDIA GPU of the Hopper generation")
+    if kernel == GLUON and not is_large(plan_frame(step_program(bundle.spec, height, width))):
+        raise UnsupportedError("small models run faster in the Triton kernel")
     device = torch.device("cuda")
-    engine = MegakernelEngine(bundle, height, width, device)
+    engine = MegakernelEngine(bundle, height, width, device, KernelOptions(kernel=kernel))
     exact = torch_engine(bundle, height, width, "float32", compiled=False)
     half = torch_engine(bundle, height, width, "bfloat16", compiled=False)
     error, usual = disagreement(engine, exact), disagreement(half, exact)

@@ -38,7 +38,6 @@ NOT_STUCK = (1 << 31) - 1
 """Larger than the number of any instruction."""
 LAST_EPOCH = 1 << 20
 """Launches after which the counters start again from zero; targets stay below 2^31 / this."""
-_KERNEL: Any = frame_kernel
 
 
 class KernelBuildError(RuntimeError):
@@ -99,7 +98,13 @@ class Pictures:
 
 
 class Kernel:
-    """A scheduled frame in device memory."""
+    """A scheduled frame in device memory.
+
+    function: what Triton compiles; warps: of the launch, None: those of the tiles.
+    """
+
+    function: Any = frame_kernel
+    warps: int | None = None
 
     def __init__(
         self,
@@ -127,12 +132,16 @@ class Kernel:
         self.work = torch.zeros(layout.work.lines * PANEL, dtype=self.dtype, device=self.device)
         self.sums = torch.zeros(layout.sums.lines * PANEL, device=self.device)
         self.epoch = 0
-        self.options = compiled_for(layout, bounded=constants.bounded)
+        self.options = self.compile_options()
         self.options |= {"TIMED": int(timed), "DELAYED": int(delayed), "LIMIT": poll_limit}
         if interpreted:
             self.options |= {"AHEAD": 0, "TMA": 2 * layout.tiles.bulk}
         self._compiled: Any = None
         self._matrices = self._descriptors()
+
+    def compile_options(self) -> dict[str, int]:
+        """What the kernel is compiled for."""
+        return compiled_for(self.layout, bounded=self.constants.bounded)
 
     def _descriptors(self) -> tuple[Any, ...]:
         if not self.layout.tiles.bulk:
@@ -172,29 +181,41 @@ class Kernel:
         size = (2 * plan.map_rows, 2 * plan.map_cols, 3)
         out = torch.empty(size, dtype=torch.uint8, device=self.device)
         new = self.new_slot()
-        past = [*slots, *[new] * MAX_WINDOW][:MAX_WINDOW]
         if self.epoch == LAST_EPOCH:
             self.counters.zero_()
             self.epoch = 0
         self.epoch += 1
+        self._launch(*self.arguments(tables, pictures, slots, filled, (out, new)))
+        return out, new
+
+    def arguments(
+        self,
+        tables: Tables,
+        pictures: Pictures,
+        slots: Sequence[Tensor],
+        filled: int,
+        results: tuple[Tensor, Tensor],
+    ) -> tuple[Any, ...]:
+        """Of a launch, without constants. `results`: room for the frame and for its keys."""
+        out, new = results
+        past = [*slots, *[new] * MAX_WINDOW][:MAX_WINDOW]
         c, p = self.constants, pictures
         frames = (p.camera, p.previous, p.anchor_output, p.anchor_camera)
         keys, origin = None, 0
         if self.layout.tiles.bulk:
             unit = self.layout.head_dim * new.element_size()
-            past = [_aligned(slot, self.dtype, unit) for slot in past]
+            past = [aligned(slot, self.dtype, unit) for slot in past]
             keys, origin = key_descriptor(self.layout, new, (self.work, *past))
-        self._launch(
+        return (
             *(self.table, self.starts, self.counters, self.error, self.stamps),
             *(self.epoch, filled, int(p.has_previous), int(p.has_anchor), origin),
             *(self.work, self.sums, c.weights, c.convolutions, c.fixed),
             *(tables.control, tables.prompt),
-            *(_aligned(frame, torch.uint8) for frame in frames),
-            _aligned(p.noise, torch.float32),
-            *(out, new, *(_aligned(slot, self.dtype) for slot in past)),
+            *(aligned(frame, torch.uint8) for frame in frames),
+            aligned(p.noise, torch.float32),
+            *(out, new, *(aligned(slot, self.dtype) for slot in past)),
             *(*self._matrices, keys),
         )
-        return out, new
 
     def _launch(self, *arguments: Any) -> None:
         """Past the first launch Triton's own dispatch, which looks at every argument again, is
@@ -205,15 +226,15 @@ class Kernel:
             return
         grid = (len(self.schedule.lists), 1, 1)
         if self._compiled is not None:
-            names = _KERNEL.arg_names[len(arguments) :]
+            names = self.function.arg_names[len(arguments) :]
             self._compiled[grid](*arguments, *(self.options[name] for name in names))
             return
         try:
             # a cooperative launch is refused where its CTAs could not all be resident at once
-            self._compiled = _KERNEL[grid](
+            self._compiled = self.function[grid](
                 *arguments,
                 **self.options,
-                num_warps=self.layout.tiles.warps,
+                num_warps=self.warps or self.layout.tiles.warps,
                 launch_cooperative_grid=True,
             )
         except BUILD_ERRORS as error:  # tiles that do not fit, or a compiler that fails
@@ -231,7 +252,7 @@ class Kernel:
             ready = [cta for cta in unfinished if self._ready(at[cta])]
             cta = int(rng.choice(ready or unfinished))
             starts = torch.tensor([at[cta], at[cta] + 1], dtype=torch.int32)
-            _KERNEL[(1, 1, 1)](arguments[0], starts, *arguments[2:], **self.options)
+            self.function[(1, 1, 1)](arguments[0], starts, *arguments[2:], **self.options)
             at[cta] += 1
             if int(self.error.item()) != before:
                 return
@@ -279,8 +300,8 @@ class Kernel:
             view.view(rows, size)[: plan.tokens] = float("nan")
 
 
-def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
-    """What the kernel is compiled for."""
+def sizes_of(layout: Layout) -> dict[str, int]:
+    """Sizes and places that any kernel is compiled for."""
     plan, tiles = layout.plan, layout.tiles
     work, sums, fixed = layout.work.at, layout.sums.at, layout.fixed.at
     return {
@@ -288,7 +309,6 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "P": plan.prompt_tokens,
         "D": plan.width,
         "K": plan.head_dim,
-        "KP": layout.head_dim,
         "HEADS": max(block.heads for block in plan.blocks),
         "COLS": plan.cols,
         "PATCH": plan.patch,
@@ -317,6 +337,14 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "COS": fixed["cos"],
         "SIN": fixed["sin"],
         "AFFINE_BIAS": fixed["affine_bias"],
+    }
+
+
+def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
+    """What the kernel is compiled for."""
+    plan, tiles = layout.plan, layout.tiles
+    return sizes_of(layout) | {
+        "KP": layout.head_dim,
         "BM": tiles.rows,
         "BN": tiles.model_cols,
         "BQ": tiles.qkv_heads * layout.head_dim,
@@ -349,7 +377,7 @@ def _sums_apart(tiles: Tiles) -> dict[str, int]:
     }
 
 
-def _aligned(tensor: Tensor, dtype: torch.dtype, unit: int = 16) -> Tensor:
+def aligned(tensor: Tensor, dtype: torch.dtype, unit: int = 16) -> Tensor:
     """What the compiled kernel relies on and no later launch looks at again: type, contiguous, and
     an address that 16 divides, or with bulk copies the size of a key.
     """

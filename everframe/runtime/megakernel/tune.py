@@ -18,6 +18,7 @@ from everframe.runtime.megakernel.tiles import (
     Tiles,
     ceil_to,
     default_tiles,
+    gluon_tiles,
 )
 
 PERCENTILES = (1, 10, 50, 90)
@@ -51,6 +52,29 @@ def candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
         fits = tiles.shared_memory(plan) * tiles.per_sm <= SHARED_MEMORY
         fits = fits and tiles.per_sm * tiles.warps <= 8 and tiles.up_cols <= max(PANEL, ffn)
         if fits and tiles not in seen:
+            seen.append(tiles)
+            yield tiles
+
+
+def gluon_candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
+    """The default of the Gluon kernel first; only how tasks are split can change.
+
+    Raises:
+        UnsupportedError: the kernel cannot run this plan.
+    """
+    default = gluon_tiles(plan, sms)
+    seen: list[Tiles] = []
+    for change in (
+        {},
+        {"attend_parts": default.attend_parts + 1},
+        {"attend_parts": max(1, default.attend_parts - 1)},
+        {"model_cols": 192 - default.model_cols, "head_cols": 192 - default.head_cols},
+        {"down_parts": 3 - default.down_parts},
+        {"down_parts": 2, "out_parts": 2},
+        {"attend_parts": 2 * default.attend_parts},
+    ):
+        tiles = replace(default, **change)
+        if tiles not in seen:
             seen.append(tiles)
             yield tiles
 

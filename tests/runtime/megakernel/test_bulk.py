@@ -60,5 +60,5 @@ def test_descriptors_read_what_pointers_read(
     monkeypatch.setattr(
         kernel, "new_slot", lambda self: room(self.layout.slot.lines * PANEL, self.dtype)
     )
-    monkeypatch.setattr(torch_launch, "_aligned", aligned)
+    monkeypatch.setattr(torch_launch, "aligned", aligned)
     test_interpreter.test_the_kernel_makes_the_frames_of_eager_torch(spec, 1, tiles, 1, SIZE)

@@ -145,6 +145,65 @@ def test_large_tiles_and_the_copy_engine(shape: str) -> None:
     assert np.abs(a - b).mean() <= allowed
 
 
+@pytest.mark.parametrize("shape", ["C", "D"])
+def test_the_gluon_kernel_is_no_worse_than_eager_bfloat16(shape: str) -> None:
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
+
+    spec, size = SHAPES[shape]
+    bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:4]))
+    truth = exact(bundle, size)
+    half = torch_engine(bundle, *size, "bfloat16", compiled=False)
+    allowed = WORSE * same_memory_errors(half, truth, 6, 1) + 0.05
+    engine = kernel_engine(bundle, size, KernelOptions(kernel=GLUON))
+    assert engine.name.endswith("gluon)")
+    assert same_memory_errors(engine, truth, 6, 1) <= allowed
+
+
+def test_the_gluon_kernel_makes_the_same_bits_whatever_happens() -> None:
+    """For any number of CTAs, with delays in every partition, in poisoned scratch, and again."""
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
+
+    spec, size = SHAPES["C"]
+    bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:3]))
+    first = kernel_engine(bundle, size, KernelOptions(kernel=GLUON))
+    right, tiles = frames(first, 6), first.tiles
+    for ctas, delayed in ((132, True), (131, False), (66, True), (7, False)):
+        options = KernelOptions(kernel=GLUON, tiles=tiles, ctas=ctas, delayed=delayed)
+        other = kernel_engine(bundle, size, options)
+        other.kernel().poison()
+        assert all(np.array_equal(a, b) for a, b in zip(right, frames(other, 6), strict=True))
+    for _ in range(200):
+        assert np.array_equal(right[1], frames(first, 2)[1])
+
+
+def test_a_stuck_instruction_of_the_gluon_kernel_is_named() -> None:
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import KernelOptions
+    from everframe.runtime.megakernel.torch_launch import KernelStuckError
+
+    spec, size = SHAPES["C"]
+    bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:1]))
+    engine = kernel_engine(bundle, size, KernelOptions(kernel=GLUON))
+    clean, kernel = frames(engine, 2), engine.kernel()
+    kernel.recompile(LIMIT=20_000)
+    row = first_up(kernel)
+    kernel.table[row, 3] += 1
+    with pytest.raises(KernelStuckError, match=r"blocks\.0\.up"):
+        frames(engine, 1)
+    kernel.table[row, 3] -= 1
+    assert all(np.array_equal(a, b) for a, b in zip(clean, frames(engine, 2), strict=True))
+
+
+def test_the_gluon_kernel_gives_way_to_triton_where_it_does_not_fit() -> None:
+    from everframe.runtime.megakernel.tiles import GLUON
+    from everframe.runtime.megakernel.torch_engine import megakernel_engine
+
+    engine = megakernel_engine(Bundle.from_pretrained("pocket"), *SIZE, "auto", GLUON)
+    assert engine.name.startswith("megakernel (cuda bfloat16) instead of gluon: small models")
+
+
 def test_streams_side_by_side_make_the_frames_of_one_alone() -> None:
     from everframe.runtime.megakernel.torch_engine import KernelOptions
 
