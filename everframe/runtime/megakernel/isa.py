@@ -19,7 +19,7 @@ SIGNAL_US = 0.8
 """From the end of an instruction to the start of one that waits for it."""
 GLUON_SIGNAL_US = 3.0
 """The same in the Gluon kernel, where a result goes through TMA, another warp, and TMA again: with
-it the estimate for the chains of `benchmarks/gluon_tiles.py` is what was measured.
+it the estimate for the chains of the experiment (docs/megakernel.md) is what was measured.
 """
 MERGE_US = 3.0
 """From the last of the partial sums to the end of who adds them."""
@@ -63,7 +63,7 @@ GLUON_RATES = Rates(
     key_tile_us=1.08,
     attention_us=3.0,
 )
-"""Fit tasks of C, D and E that run alone on an H200 within 5 % (`benchmarks/gluon_tiles.py`)."""
+"""Fit tasks of C, D and E that run alone on an H200 within 5 % (`gluon_h200.json`)."""
 
 
 class Opcode(IntEnum):
