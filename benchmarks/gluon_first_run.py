@@ -31,9 +31,9 @@ from megakernel_first_run import (
     Rung,
     cut,
     frames_of,
-    line_of,
     outcome_of,
     part_of,
+    told,
     unfinished,
 )
 
@@ -222,7 +222,6 @@ def main() -> int:
             print(json.dumps(asdict(climb(args.rung[0], lock))))
         return 0
     end = time.monotonic() + args.budget
-    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         # files, because a full pipe would hold up a child that others wait for
         files = [
@@ -230,14 +229,7 @@ def main() -> int:
         ]
         lock = str(Path(folder, "lock"))
         rungs = [_started(n, lock, *own) for n, own in zip(args.only, files, strict=True)]
-        for rung in rungs:
-            outcomes.append(_result(rung, end - time.monotonic()))
-            print(line_of(outcomes[-1]), flush=True)
-            if args.json is not None:
-                rows = [asdict(each) for each in outcomes]
-                Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({each.rung: each.passed for each in outcomes}))
-    return 0 if all(each.passed for each in outcomes) else 1
+        return told((_result(rung, end - time.monotonic()) for rung in rungs), args.json)
 
 
 if __name__ == "__main__":

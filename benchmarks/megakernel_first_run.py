@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -233,6 +233,19 @@ def line_of(outcome: Outcome) -> str:
     return f"{mark} {outcome.rung:22} {error}{outcome.seconds:.0f} s; {outcome.note}"
 
 
+def told(outcomes: Iterable[Outcome], path: str | None) -> int:
+    """A line for each outcome as it comes, all so far in a file, JSON last; the exit status."""
+    seen: list[Outcome] = []
+    for outcome in outcomes:
+        seen.append(outcome)
+        print(line_of(outcome), flush=True)
+        if path is not None:
+            rows = [asdict(each) for each in seen]
+            Path(path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({each.rung: each.passed for each in seen}))
+    return 0 if all(each.passed for each in seen) else 1
+
+
 def main() -> int:
     """Climb all rungs; 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -243,16 +256,7 @@ def main() -> int:
     if args.rung is not None:
         print(json.dumps(asdict(climb(args.rung))))
         return 0
-    outcomes: list[Outcome] = []
-    for name in LADDER:
-        outcome = _apart(name, args.limit)
-        outcomes.append(outcome)
-        print(line_of(outcome), flush=True)
-        if args.json is not None:
-            rows = [asdict(each) for each in outcomes]
-            Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({each.rung: each.passed for each in outcomes}))
-    return 0 if all(each.passed for each in outcomes) else 1
+    return told((_apart(name, args.limit) for name in LADDER), args.json)
 
 
 if __name__ == "__main__":
