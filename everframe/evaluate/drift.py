@@ -17,6 +17,7 @@ import torch
 from everframe.core.dims import FrameU8
 from everframe.core.rng import numpy_rng
 from everframe.evaluate import metrics
+from everframe.evaluate.loop_place import LoopPlace, Measured
 from everframe.evaluate.metrics import to_pictures
 from everframe.evaluate.streams import (
     QualitySession,
@@ -34,6 +35,8 @@ WARM_UP = 60
 FOLLOWED = 50
 """Frames for which a disturbed stream is followed."""
 BOOTSTRAPS = 1000
+KEPT_EVERY = 5_000
+"""Frames between two places from which a stopped loop can go on."""
 MARKS = (10, 300, 10_000, 100_000)
 MARK_FRAMES = 5
 LEAST_GAIN_DB = 0.5
@@ -92,31 +95,35 @@ def loop(
     frames: int,
     every: int,
     tick: Callable[[int], None] = lambda _: None,
+    place: LoopPlace | None = None,
 ) -> Curve:
     """The loop test: the clip is played to and fro for `frames` frames; each `every`-th is
-    measured. `tick` is called with the number of frames done.
+    measured. `tick` is called with the number of frames done. `place`: from where the loop goes on
+    if it was stopped, kept every `KEPT_EVERY` frames.
     """
+    begin(session, stream, prompt=stream.look.prompts[0], seeded=stream.hidden)
+    done, measured = place.load() if place else (0, Measured())
     known: dict[int, np.ndarray] = {}
-    at: list[int] = []
-    psnr: list[float] = []
-    rows: list[np.ndarray] = []
-    for number, (index, output) in enumerate(play(session, stream, frames), 1):
+    for number, index in enumerate(playlist(stream, frames)[done:], done + 1):
+        output = session.step(stream.camera[index])
         tick(number)
-        if number % every:
-            continue
-        if index not in known:
-            known[index] = statistics_of(stream.target[index])
-        at.append(number)
-        psnr.append(psnr_u8(output, stream.target[index]))
-        rows.append(statistics_of(output) / np.maximum(known[index], metrics.GRADIENT_FLOOR))
-    table = np.stack(rows, 1)
+        if number % every == 0:
+            if index not in known:
+                known[index] = statistics_of(stream.target[index])
+            right = np.maximum(known[index], metrics.GRADIENT_FLOOR)
+            measured.at.append(number)
+            measured.psnr.append(psnr_u8(output, stream.target[index]))
+            measured.rows.append(statistics_of(output) / right)
+        if place and number % KEPT_EVERY == 0:
+            place.save(number, measured)
+    table = np.stack(measured.rows, 1)
     named = {
         name: tuple(round(float(x), 4) for x in row)
         for name, row in zip(STATISTICS, table, strict=True)
     }
     return Curve(
-        at=tuple(at),
-        psnr=tuple(round(x, 3) for x in psnr),
+        at=tuple(measured.at),
+        psnr=tuple(round(x, 3) for x in measured.psnr),
         statistics=named,
         period=2 * len(stream.camera) - 2,
     )

@@ -14,6 +14,7 @@ from everframe.evaluate import drift, stress
 from everframe.evaluate.cache import LineCache
 from everframe.evaluate.drift import DriftSession
 from everframe.evaluate.drift_plot import plot_curves
+from everframe.evaluate.loop_place import LoopPlace
 from everframe.evaluate.quality import QualityOptions, history_losses
 from everframe.evaluate.quality_run import QualityRequest, choose_looks, load_clips, provenance
 from everframe.evaluate.report import LOSS_FLOOR
@@ -117,8 +118,10 @@ def evaluate_drift(
                 stream = make_stream(look, clip, frames=CLIP_FRAMES, seed=request.seed)
                 for key in missing:
                     row = dict(zip(("test", "look", "clip"), key, strict=True), kind=look.kind)
-                    row |= _measure(key[0], model, stream, plan, (others, looks), tick)
+                    place = request.out / f"{'_'.join(key)}.npz"
+                    row |= _measure(key[0], model, stream, plan, (others, looks), tick, place)
                     cache.add(row)
+                    place.unlink(missing_ok=True)
                     stored[key] = row
             rows += [stored[key] for key in keys]
     about |= provenance(request)
@@ -145,15 +148,17 @@ def _measure(
     plan: DriftPlan,
     others: tuple[Sequence[CameraClip], Sequence[Look]],
     tick: Tick,
+    place: Path,
 ) -> Row:
-    """The figures of one test on one stream."""
+    """The figures of one test on one stream; `place`: where a loop keeps how far it is."""
     name = f"{test}: {stream.look.name} on {stream.clip}"
     session = model.session("fresh" if test == "fresh" else "fixed")
     tick(name, 0, 0)
     if test in ("loop", "fresh"):
         every = max(1, plan.frames // MEASURED)
+        kept = LoopPlace(path=place, session=session)
         curve = drift.loop(
-            session, stream, plan.frames, every, lambda done: tick(name, done, plan.frames)
+            session, stream, plan.frames, every, lambda done: tick(name, done, plan.frames), kept
         )
         figures = drift.loop_figures(curve, plan.frames)
         if stream.hidden:
