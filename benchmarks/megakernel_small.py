@@ -1,5 +1,5 @@
 """Changes for small shapes, each alone and together: `PYTHONPATH=. python
-benchmarks/megakernel_small.py [--shapes A,B,pocket,studio] [--limit S] [--json FILE]`.
+benchmarks/megakernel_small.py [--shapes A,B,pocket,studio] [--limit S] [--json FILE] [--ship]`.
 
 Each variant is built in a process of its own, all at once, checked against eager torch and timed
 while no other uses the GPU. The first is what was measured on 2026-11-28; `+` adds to the best of
@@ -18,11 +18,12 @@ from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_tasks
 from everframe.runtime.megakernel.tiles import HOPPER_SMS, Tiles, default_tiles
+from everframe.runtime.megakernel.tuned import ship_tiles
 from everframe.runtime.torch_shapes import bundle_of
 from everframe.runtime.torch_sweep import best_tiles, short
 
 Change = dict[str, int]
-BEFORE: Change = {"order": 0}
+BEFORE: Change = {"order": 0, "merge_rows": 0}
 ALONE: list[Change] = [
     {"order": 1},
     {"order": 2},
@@ -54,25 +55,30 @@ def variants(shape: str, default: Tiles) -> dict[str, Tiles]:
     best = BEST.get(shape, TOGETHER)
     changes = [("before", BEFORE), *((_name(c), c) for c in (*ALONE, TOGETHER, best))]
     changes += [(f"+ {_name(c)}", best | c) for c in ADDED.get(shape, [])]
-    return {name: replace(default, **change) for name, change in changes}
+    return {name: replace(default, **{**BEFORE, **change}) for name, change in changes}
 
 
 def _name(change: Change) -> str:
     return " ".join(f"{key}={value}" for key, value in change.items())
 
 
-def compare(shape: str, limit_s: float) -> list[dict[str, str | float]]:
-    """Print a line per variant, and return them."""
+def compare(shape: str, limit_s: float, *, ship: bool) -> list[dict[str, str | float]]:
+    """Print a line per variant, and return them; `ship`: the fastest comes with the package if it
+    is faster than the default.
+    """
     bundle, size = bundle_of(shape)
     plan = plan_frame(step_program(bundle.spec, *size))
     tried = variants(shape, default_tiles(plan))
-    _, remarks = best_tiles(shape, list(tried.values()), limit_s=limit_s, tell=_silent)
+    best, remarks = best_tiles(shape, list(tried.values()), limit_s=limit_s, tell=_silent)
     rows: list[dict[str, str | float]] = []
     for name, tiles in tried.items():
         expected = schedule_tasks(lower(plan, tiles, 1), HOPPER_SMS).estimate_us
         said = remarks[f"megakernel {short(tiles)}"]
         rows.append({"shape": shape, "variant": name, "expected_us": expected, "measured": said})
         print(f"{shape:8} {name:70} {said}; expected {expected:.0f} us", flush=True)
+    if ship and best is not None and best != default_tiles(plan):
+        ms = float(remarks[f"megakernel {short(best)}"].split()[0])
+        ship_tiles(shape, bundle.spec, size, best, ms)
     return rows
 
 
@@ -86,10 +92,11 @@ def main() -> None:
     parser.add_argument("--shapes", default="A,B,pocket,studio")
     parser.add_argument("--limit", type=float, default=60, metavar="S", help="of a shape, seconds")
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--ship", action="store_true", help="the fastest go into the package")
     args = parser.parse_args()
     rows: list[dict[str, str | float]] = []
     for shape in args.shapes.split(","):
-        rows += compare(shape, args.limit)
+        rows += compare(shape, args.limit, ship=args.ship)
         if args.json is not None:
             Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({"variants": len(rows)}))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from everframe.core.errors import UserError
 from everframe.runtime.engine_rows import GpuRow, merged, ratio_lines, read_rows, write_rows
-from everframe.runtime.megakernel.tiles import KERNELS, TRITON
+from everframe.runtime.megakernel.tiles import KERNELS
 
 if TYPE_CHECKING:
     from everframe.runtime.megakernel.torch_engine import MegakernelEngine
@@ -35,8 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel",
         choices=KERNELS,
-        default=TRITON,
-        help="for 'engines': which mega kernel; gluon is for large shapes (default: %(default)s)",
+        help="for 'engines': a mega kernel by name, in a row of its own; gluon is for large shapes "
+        "(default: what the engine opens)",
     )
     parser.add_argument(
         "--sweep",

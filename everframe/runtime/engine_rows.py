@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-KERNEL, GLUON_KERNEL = "megakernel", "megakernel, gluon"
+KERNEL = "megakernel"
 BASELINES = ("compiled+graph", "eager+graph", "eager")
 AUTOTUNED = "autotuned+graph"
 

@@ -30,12 +30,13 @@ from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
 from everframe.runtime.bench import commit, moving_frame
 from everframe.runtime.engine import PreparedSteps
-from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, GLUON_KERNEL, KERNEL, GpuRow
+from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, KERNEL, GpuRow
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.tiles import GLUON, TRITON, Tiles
+from everframe.runtime.megakernel.tiles import GLUON, TRITON, Tiles, is_large
 from everframe.runtime.megakernel.timeline import draw_timeline
 from everframe.runtime.megakernel.torch_engine import (
+    DEFAULT_KERNEL,
     KernelOptions,
     MegakernelEngine,
     disagreement,
@@ -60,7 +61,7 @@ class Wanted:
 
     Args:
         engines: names of `ENGINES`.
-        kernel: which mega kernel, one of `tiles.KERNELS`.
+        kernel: which mega kernel, one of `tiles.KERNELS`; None: the one that is opened by name.
         sweep: how many tile candidates of the mega kernel to try, at least 1.
         sweep_s: time limit of the candidates together.
         samples: timed frames of each engine; eager without a graph gets fewer.
@@ -69,7 +70,7 @@ class Wanted:
     """
 
     engines: frozenset[str]
-    kernel: str = TRITON
+    kernel: str | None = None
     sweep: int = 1
     sweep_s: float = 600
     samples: int = SAMPLES
@@ -247,7 +248,7 @@ def measure_shape(
     if KERNEL in wanted.engines:
         result.best = _best_kernel(shape, result, wanted, tell)
     if result.best is not None:
-        name = GLUON_KERNEL if wanted.kernel == GLUON else KERNEL
+        name = f"{KERNEL}, {wanted.kernel}" if wanted.kernel else KERNEL
         add(name, device_ms(bench_stream(result.best, steps).frame, wanted.samples))
         result.best.kernel(steps).check()
     others = _baselines(bundle, size, steps, wanted.samples)
@@ -290,23 +291,24 @@ def _best_kernel(
     from everframe.runtime.torch_sweep import best_tiles  # it measures with functions of this file
 
     bundle, size = bundle_of(shape)
-    tiles = _tiles(step_program(bundle.spec, *size), wanted.kernel)[: wanted.sweep]
+    kernel, tiles = _tiles(step_program(bundle.spec, *size), wanted.kernel)
     if not tiles:
         result.remarks[KERNEL] = "the mega kernel cannot run this model"
         return None
-    if len(tiles) > 1:
+    if min(wanted.sweep, len(tiles)) > 1:
+        tiles = tiles[: wanted.sweep]
         best, remarks = best_tiles(shape, tiles, limit_s=wanted.sweep_s, tell=tell)
         result.remarks |= remarks
         if best is None:
             return None
-        options = KernelOptions(kernel=wanted.kernel, tiles=best)
+        options = KernelOptions(kernel=kernel, tiles=best)
         engine = MegakernelEngine(bundle, *size, torch.device("cuda"), options)
         engine.keep_tiles()
         return engine
     exact = torch_engine(bundle, *size, "float32", compiled=False)
     usual = disagreement(torch_engine(bundle, *size, "bfloat16", compiled=False), exact)
     try:
-        options = KernelOptions(kernel=wanted.kernel, tiles=tiles[0])
+        options = KernelOptions(kernel=kernel)
         engine = MegakernelEngine(bundle, *size, torch.device("cuda"), options)
         error = disagreement(engine, exact)
     except (UserError, RuntimeError) as problem:
@@ -319,11 +321,15 @@ def _best_kernel(
     return engine if trusted(error, usual) else None
 
 
-def _tiles(program: Program, kernel: str) -> list[Tiles]:
+def _tiles(program: Program, kernel: str | None) -> tuple[str, list[Tiles]]:
+    """The kernel, and its candidates; with None the kernel that the engine would choose."""
     try:
-        return list((gluon_candidates if kernel == GLUON else candidates)(plan_frame(program)))
+        plan = plan_frame(program)
+        if kernel is None:
+            kernel = DEFAULT_KERNEL if is_large(plan) else TRITON
+        return kernel, list((gluon_candidates if kernel == GLUON else candidates)(plan))
     except UnsupportedError:
-        return []
+        return TRITON, []
 
 
 def timeline(

@@ -29,6 +29,7 @@ from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import Schedule, schedule_by_rank, schedule_tasks
 from everframe.runtime.megakernel.tiles import (
     GLUON,
+    HOPPER_SMS,
     PANEL,
     SHARED_MEMORY,
     TRITON,
@@ -47,12 +48,12 @@ from everframe.runtime.megakernel.torch_launch import (
     multiprocessors,
 )
 from everframe.runtime.megakernel.triton_kernel import COMPILER
-from everframe.runtime.megakernel.tuned import load_tiles, save_tiles, tuning_key
+from everframe.runtime.megakernel.tuned import load_tiles, save_tiles, shipped_tiles, tuning_key
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 
 Array = NDArray[Any]
-DEFAULT_KERNEL = TRITON
-"""What is opened by name; `GLUON` once its first run on a GPU was correct."""
+DEFAULT_KERNEL = GLUON
+"""What is opened by name, for large shapes; all others get the Triton kernel."""
 CONTROL, PROMPT = "megakernel.control", "megakernel.prompt"
 ALLOWED_TIMES, ALLOWED_LEVELS = 1.5, 0.5
 """The kernel is trusted while its mean error against float32, in levels of 255, is at most that of
@@ -120,10 +121,13 @@ class MegakernelEngine(TorchEngine):
         return self._tuned() or defaults(self.plan, ctas)
 
     def _tuned(self) -> Tiles | None:
-        """What a sweep kept for the whole GPU, if it still fits."""
+        """What a sweep kept for the whole GPU, here or in the package, if it still fits."""
         if self.options.interpreted or self.options.ctas is not None:
             return None
         tiles = load_tiles(self._key())
+        whole = multiprocessors(self.device) == HOPPER_SMS
+        if tiles is None and whole and self.options.kernel == TRITON:
+            tiles = shipped_tiles(self.spec, (self.height, self.width))
         fits = tiles is not None and tiles.shared_memory(self.plan) * tiles.per_sm <= SHARED_MEMORY
         return tiles if fits else None
 

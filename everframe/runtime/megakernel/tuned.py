@@ -1,4 +1,6 @@
-"""Tiles that a sweep found fastest on this machine, kept by model, size, GPU and compiler."""
+"""Tiles that a sweep found fastest: on this machine, kept by model, size, GPU and compiler, and on
+ours, which come with the package (`tuned.json`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from pathlib import Path
 
 from everframe.arch.spec import Spec
 from everframe.runtime.megakernel.tiles import Tiles
+
+SHIPPED = Path(__file__).with_name("tuned.json")
+"""Key of model and size -> name, size, milliseconds, tiles."""
 
 
 def cache_folder() -> Path:
@@ -29,6 +34,23 @@ def tuning_key(spec: Spec, size: tuple[int, int], gpu: str, compiler: str) -> st
     """
     text = json.dumps([asdict(spec), size, gpu, compiler], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def shipped_tiles(spec: Spec, size: tuple[int, int]) -> Tiles | None:
+    """What `benchmarks/megakernel_small.py --ship` found for a whole GPU of 132 multiprocessors."""
+    shipped = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    found = shipped.get(tuning_key(spec, size, "", ""))
+    return None if found is None else Tiles(**found["tiles"])
+
+
+def ship_tiles(name: str, spec: Spec, size: tuple[int, int], tiles: Tiles, ms: float) -> None:
+    """Write tiles that took `ms` a frame into the package's file: what differs from `Tiles`."""
+    shipped = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    plain = asdict(Tiles())
+    changed = {key: value for key, value in asdict(tiles).items() if value != plain[key]}
+    key = tuning_key(spec, size, "", "")
+    shipped[key] = {"name": name, "size": size, "ms": ms, "tiles": changed}
+    SHIPPED.write_text(json.dumps(shipped, indent=1) + "\n", encoding="utf-8")
 
 
 def load_tiles(key: str) -> Tiles | None:

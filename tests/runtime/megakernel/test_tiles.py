@@ -15,6 +15,7 @@ from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_tasks
 from everframe.runtime.megakernel.tiles import SHARED_MEMORY, Tiles, default_tiles
 from everframe.runtime.megakernel.tune import candidates
+from everframe.runtime.torch_shapes import SHAPES
 
 LARGE = Spec.uniform(
     patch=16, width=1024, head_dim=128, depth=1, ffn=2816, history_frames=4, history_every=1
@@ -34,6 +35,17 @@ def test_pocket_gets_the_tiles_that_were_measured_fastest() -> None:
     tiles = default_tiles(pocket())
     assert (tiles.attend_parts, tiles.down_parts, tiles.warps, tiles.stages) == (6, 2, 4, 3)
     assert (tiles.bulk, tiles.ahead) == (0, 1)
+    assert (tiles.order, tiles.merge_rows) == (2, 16)
+
+
+def test_four_parts_of_attention_are_added_by_the_last_of_them() -> None:
+    tiles = default_tiles(plan_of(SHAPES["B"][0], SHAPES["B"][1]))
+    assert (tiles.attend_parts, tiles.order, tiles.merge_rows) == (4, 0, 0)
+
+
+def test_on_few_multiprocessors_nothing_is_left_to_merge() -> None:
+    tiles = default_tiles(pocket(), 8)
+    assert (tiles.attend_parts, tiles.order, tiles.merge_rows) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
