@@ -94,6 +94,38 @@ def test_figures_of_speed_memory_and_prompts_agree_with_their_results() -> None:
             assert [text for text in texts if text not in row] == [], name
 
 
+@pytest.mark.parametrize("model", ["pocket", "studio"])
+def test_figures_of_people_prompts_and_loops_agree_with_their_results(model: str) -> None:
+    people = load(f"people_{model}.json")["mean_gain"]
+    prompts = load(f"paraphrases_{model}.json")
+    for name, text in (
+        (f"people_{model}.json", f"{people['trained on']:.2f} / {people['held out']:.2f}"),
+        (
+            f"paraphrases_{model}.json",
+            f"{prompts['seen']['top1']:.2f} / {prompts['held_out']['top1']:.2f}",
+        ),
+    ):
+        assert rows_of(name), name
+        assert all(text in row for row in rows_of(name)), name
+    worst = load("drift_loops_h200.json")["worst"][model]
+    row = next(
+        x for x in rows_of("drift_loops_h200.json") if ("`studio`" in x) == (model != "pocket")
+    )
+    told = re.search(r"at most ([\d.]+) dB; ([\d.]+)", row)
+    assert told is not None
+    assert worst["psnr_loss"] <= float(told[1])
+    assert f"{worst['kept@100000']:.2f}" == told[2]
+
+
+def test_figures_of_engines_agree_with_their_results() -> None:
+    rows = {(row["shape"], row["engine"]): row["ms_p50"] for row in load("engines_h200.json")}
+    text = " ".join(rows_of("engines_h200.json"))
+    for shape, digits in (("pocket", 3), ("studio", 3), ("D", 2), ("E", 2)):
+        assert f"{rows[shape, 'megakernel']:.{digits}f}" in text, shape
+    for shape, digits in (("pocket", 3), ("studio", 3), ("D", 2)):
+        assert f"{rows[shape, 'compiled+graph']:.{digits}f}" in text, shape
+
+
 def test_figures_of_quality_agree_with_their_results() -> None:
     """Each column of the table of quality names its result in the last row."""
     for links in [line for line in README.splitlines() if "[quality](" in line]:
