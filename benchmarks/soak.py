@@ -71,18 +71,16 @@ def soak(
     while number < minutes * 60 * fps:
         due = begin + number / fps
         now = time.perf_counter()
-        if now < due:
-            time.sleep(due - now)
-        elif now > due + 1 / fps:  # the next frame is there already
+        if now > due + 1 / fps:  # the next frame is there already
             minute.dropped += 1
-            number += 1
-            continue
-        index = order[number % len(order)]
-        out = session.step(clip[index])
-        minute.latency_ms.append(1e3 * (time.perf_counter() - due))
-        if number >= len(order):  # the first round opens the stream
-            first.setdefault(index, out)
-            last[index] = out
+        else:
+            time.sleep(max(0.0, due - now))
+            index = order[number % len(order)]
+            out = session.step(clip[index])
+            minute.latency_ms.append(1e3 * (time.perf_counter() - due))
+            if number >= len(order):  # the first round opens the stream
+                first.setdefault(index, out)
+                last[index] = out
         number += 1
         if number % round(60 * fps) == 0:
             rows.append(minute.line())
