@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from everframe.data.people.figures import FAR_FRAMES, draw_figures, either, place
+from everframe.data.people.figures import (
+    COMPANY_SHARES,
+    FAR_FRAMES,
+    before,
+    draw_figures,
+    either,
+    place,
+)
 
 SIZE = (48, 64)
 FRAMES = 3
@@ -48,6 +55,26 @@ def test_motion_is_smooth_and_the_anchor_is_another_moment(figures: Tensor) -> N
     assert float(step.max()) < 0.05
     assert float(far.mean()) > 2 * float(step.mean())
     assert FAR_FRAMES[0] > FRAMES
+
+
+def test_some_have_company(figures: Tensor) -> None:
+    """The first streams; people at the edges, so on both sides more of the picture is person."""
+    several = round(COMPANY_SHARES[0] * len(figures))
+    assert 0 < several < len(figures)
+    many = draw_figures(24, 1, SIZE, torch.Generator().manual_seed(3))[:, 0, 3]
+    sides = torch.cat([many[:, :, : SIZE[1] // 5], many[:, :, -SIZE[1] // 5 :]], 2).mean((1, 2))
+    together = round(COMPANY_SHARES[0] * len(many))
+    assert float(sides[:together].mean()) > 1.3 * float(sides[together:].mean())
+
+
+def test_those_behind_are_hidden_by_those_before(figures: Tensor) -> None:
+    front, behind = figures[:3], figures[3:]
+    both = before(front, behind)
+    torch.testing.assert_close(both[:, :, 3:], either(front[:, :, 3:], behind[:, :, 3:]))
+    own = (front[:, :, 3:] == 1).expand_as(front[:, :, :3])
+    torch.testing.assert_close(both[:, :, :3][own], front[:, :, :3][own])
+    other = (front[:, :, 3:] == 0).expand_as(own)
+    torch.testing.assert_close(both[:, :, :3][other], behind[:, :, :3][other])
 
 
 def test_placed_before_a_background(figures: Tensor) -> None:

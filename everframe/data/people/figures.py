@@ -31,6 +31,12 @@ DISTANCE = 1.7
 """Of the camera, in heights of its view."""
 BODY_M = 0.6
 """No part of a body is nearer to the camera than its axis by more than this."""
+ASIDE, COMPANY_ASIDE = 0.22, 0.6
+"""How far from the middle the first figure and the others stand, in widths of the picture."""
+COMPANY_SHARES = (0.4, 0.15)
+"""Of the streams, how many have a second and a third figure behind the first: alone, a network
+learns that the one in the middle is *the* person and cuts away those beside.
+"""
 CLIPS_AT_ONCE = 4
 """Streams rendered together: a limit on memory."""
 _TEXTURE = 96
@@ -53,11 +59,18 @@ def draw_figures(
     """[streams, frames + 2, 4, H, W] in 0..1: RGB and mask; the last frame (the anchor) is another
     moment of the same stream. Where the mask is 0 the colour means nothing.
     """
-    parts = [
-        _draw(min(CLIPS_AT_ONCE, streams - start), frames, size, generator)
-        for start in range(0, streams, CLIPS_AT_ONCE)
-    ]
-    return torch.cat(parts)
+    figures = _drawn(streams, frames, size, ASIDE, generator)
+    for share in COMPANY_SHARES:
+        several = round(share * streams)
+        if several:
+            behind = _drawn(several, frames, size, COMPANY_ASIDE, generator)
+            figures[:several] = before(figures[:several], behind)
+    return figures
+
+
+def before(front: Tensor, behind: Tensor) -> Tensor:
+    """People before other people, both [B, T, 4, H, W]: the same kind of picture of all."""
+    return torch.cat([place(front, behind[:, :, :3]), either(front[:, :, 3:], behind[:, :, 3:])], 2)
 
 
 def figure_bank(
@@ -86,7 +99,20 @@ def either(mask: Tensor, other: Tensor) -> Tensor:
     return 1 - (1 - mask) * (1 - other)
 
 
-def _draw(streams: int, frames: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+def _drawn(
+    streams: int, frames: int, size: tuple[int, int], aside: float, generator: torch.Generator
+) -> Tensor:
+    parts = [
+        _draw(min(CLIPS_AT_ONCE, streams - start), frames, size, aside, generator)
+        for start in range(0, streams, CLIPS_AT_ONCE)
+    ]
+    return torch.cat(parts)
+
+
+def _draw(
+    streams: int, frames: int, size: tuple[int, int], aside: float, generator: torch.Generator
+) -> Tensor:
+    """One figure each, up to `aside` widths of the picture from its middle."""
     on = generator.device
     times = torch.arange(frames + 2, device=on, dtype=torch.float32)
     low, high = FAR_FRAMES
@@ -95,7 +121,7 @@ def _draw(streams: int, frames: int, size: tuple[int, int], generator: torch.Gen
     build = body.draw_build(wobble)
     pose = body.draw_pose(build, wobble)
     yaw = wobble.number(-0.7, 0.7) + 0.2 * wobble()
-    origin, ray, pixel = _camera(size, wobble)
+    origin, ray, pixel = _camera(size, aside, wobble)
     origin, ray = (_turned(v, yaw) for v in (origin, ray))
     p, miss = _trace(origin, ray, pixel, build, pose)
     mask = (1 - miss).clamp(0, 1)
@@ -109,7 +135,9 @@ def _draw(streams: int, frames: int, size: tuple[int, int], generator: torch.Gen
     return torch.cat([lit ** (1 / 2.2), mask[:, :, None]], 2)
 
 
-def _camera(size: tuple[int, int], wobble: Wobble) -> tuple[Point, Point, Tensor]:
+def _camera(
+    size: tuple[int, int], aside: float, wobble: Wobble
+) -> tuple[Point, Point, Tensor]:
     """Origin and direction of all rays, and the width of a pixel at one metre."""
     height, width = size
     low, high = VIEW_M
@@ -117,7 +145,7 @@ def _camera(size: tuple[int, int], wobble: Wobble) -> tuple[Point, Point, Tensor
     aspect = width / height
     # The head stays in the upper part of the picture, the less so the nearer the camera is.
     middle = 1.74 + view * (wobble.number(0.02, 0.25) - 0.5) + 0.01 * view * wobble()
-    aside = view * aspect * (wobble.number(-0.22, 0.22) + 0.02 * wobble())
+    moved = view * aspect * (wobble.number(-aside, aside) + 0.02 * wobble())
     on = middle.device
     v = -(torch.arange(height, device=on) + 0.5).sub(height / 2)[:, None] / height
     u = (torch.arange(width, device=on) + 0.5).sub(width / 2)[None, :] / height
@@ -125,7 +153,7 @@ def _camera(size: tuple[int, int], wobble: Wobble) -> tuple[Point, Point, Tensor
     still = torch.zeros_like(middle)
     ray = (u / length + still, v / length + still, -DISTANCE / length + still)
     return (
-        (aside, middle, still + DISTANCE * view),
+        (moved, middle, still + DISTANCE * view),
         ray,
         torch.full_like(view, 1 / DISTANCE / height),
     )
