@@ -45,6 +45,7 @@ from everframe.compress.prune import CostKind, Only, PrunePlan, Scores
 from everframe.compress.shortcut import ShortcutConfig
 from everframe.core.config import override
 from everframe.core.errors import UserError
+from everframe.data.mixture import MixtureConfig
 from everframe.recipes.configs import pocket
 from everframe.recipes.distillation import DistillConfig, run_distillation
 from everframe.recipes.pruning import run_pruning
@@ -105,7 +106,9 @@ RUNS = {
 
 
 def training(args: argparse.Namespace) -> TrainConfig:
-    """What every run trains with: the recipe of `pocket` at one frame size."""
+    """What every run trains with: the recipe of `pocket` at one frame size and, as all controls
+    (docs/training.md), without worlds, whose rendering would cost more than the short runs gain.
+    """
     config = replace(
         pocket(),
         streams=32,
@@ -114,11 +117,9 @@ def training(args: argparse.Namespace) -> TrainConfig:
         own_start=0.0,
         other_sizes=(),
         rare_sizes=(),
-        world_size=(0, 0),
-        worlds=64,
-        refresh_every=0,
         sheet_every=0,
         footage=str(args.footage),
+        mixture=MixtureConfig(world_share=0.0, world_camera_share=0.0),
         rollouts=RolloutConfig(share=0.5, streams=32, lengths=(16, 32)),
     )
     return override(config, [x for x in args.assignments if not x.startswith("shortcut.")])

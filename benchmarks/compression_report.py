@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from everframe.runtime.bench import commit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TABLE = "by the cost table"
 
@@ -84,7 +87,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _panel(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
+def _panel(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     """Points by name, and a line through those that no other beats."""
     for number, (x, y, name) in enumerate(points):
         axis.plot(x, y, "o", color=f"C{number % 10}")
