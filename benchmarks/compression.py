@@ -60,7 +60,12 @@ TIMES = (10, 100, 300)
 FEW = (1, 2, 4)
 WARM_UP = 10
 SHORTCUT = ShortcutConfig(
-    teacher_share=0.8, self_share=0.2, substeps=1, teacher_weight=1.0, end_weight=1.0
+    teacher_share=0.8,
+    self_share=0.2,
+    size_shares=(0.6, 0.25, 0.15),
+    substeps=1,
+    teacher_weight=1.0,
+    end_weight=1.0,
 )
 """All streams are told the step sizes that the student will be used with, and a teacher that is
 best at one step gives its one-step pictures.
@@ -301,7 +306,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"unrecognized arguments: {' '.join(late)}")
     if late:  # argparse fills a `*` positional once only
         args.assignments = [*args.assignments, *late]
-    args.do(args)
+    try:
+        args.do(args)
+    except UserError as error:
+        raise SystemExit(f"{args.verb}: {error}") from None
 
 
 if __name__ == "__main__":
