@@ -49,7 +49,8 @@ def last(row: Mapping[str, Any], steps: str) -> dict[str, float]:
 def line_of(row: Mapping[str, Any]) -> str:
     """One line of the table."""
     cells = [f"{row['name']:17} {row['parameters'] / 1e6:6.2f} M"]
-    cells.append(f"{milliseconds(row, TABLE) or float('nan'):7.2f} ms {TABLE}")
+    said = milliseconds(row, TABLE)
+    cells.append(f"{'-' if said is None else f'{said:.2f}':>7} ms {TABLE}")
     cells += [f"{engine} {ms['p50']:.2f} ms" for engine, ms in row["ms"].items()]
     for steps in row["played"]:
         psnr = last(row, steps)

@@ -86,7 +86,9 @@ def measure(
     for batch in batches:
         probe = _Probe(net.spec, len(batch.tau), net.values[0].device)
         net.parts = probe.parts()
+        net.requires_grad_(False)  # a third of the memory is for their slopes
         loss, _ = loss_of(net, batch, tables, config.loss)
+        net.requires_grad_(True)
         net.parts = PLAIN
         probe.add_slopes(loss, sums)
         lost = _lost(net, batch, tables, config, probe.tokens) - float(loss.detach())
