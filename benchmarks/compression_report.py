@@ -93,7 +93,10 @@ def _panel(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
     for number, (x, y, name) in enumerate(points):
         axis.plot(x, y, "o", color=f"C{number % 10}")
         axis.annotate(name, (x, y), fontsize=8, xytext=(4, 3), textcoords="offset points")
-    front = [p for p in sorted(points) if all(q[1] < p[1] for q in points if q[0] < p[0])]
+    front: list[tuple[float, float]] = []
+    for x, y, _ in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
     axis.plot([p[0] for p in front], [p[1] for p in front], color="0.6", lw=1, zorder=0)
     axis.set_xscale("log")
     axis.grid(alpha=0.3)
