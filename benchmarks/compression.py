@@ -17,6 +17,7 @@ draws quality against milliseconds and, last, prints one JSON line.
     magnitude, flops, depth, width    other scores, other costs, other cuts
     pocket-on    the shipped pocket, trained on by plain regression
     pocket-distilled, pocket-source   the same, distilled from the teacher, or from the source
+    source-distilled                  the source itself, distilled from the teacher
     teacher, source, pocket           as they are, untrained: what all are compared with
 """
 
@@ -59,6 +60,8 @@ RECOVER, CANDIDATES = 150, 2
 TIMES = (10, 100, 300)
 FEW = (1, 2, 4)
 WARM_UP = 10
+FIRST = ("teacher", "pocket", "taylor")
+"""Timed even if there is no time for all."""
 SHORTCUT = ShortcutConfig(
     teacher_share=0.8,
     self_share=0.2,
@@ -70,7 +73,8 @@ SHORTCUT = ShortcutConfig(
 """All streams are told the step sizes that the student will be used with, and a teacher that is
 best at one step gives its one-step pictures.
 """
-Guide = Literal["teacher", "source"]
+Model = Literal["teacher", "source", "pocket"]
+"""What `--teacher` and `--source` name, and the shipped pocket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class Run:
     """How a network comes about, and how it is trained.
 
     scores, cost_kind, only: how the source is cut; of: the run whose network it shares instead;
-    net: the bundle that it starts from instead. fresh: random weights in that shape. guide: whom it
+    net: the model that it starts from instead. fresh: random weights in that shape. guide: whom it
     is distilled from; none: plain regression. played: steps a frame in which it is played.
     """
 
@@ -86,9 +90,9 @@ class Run:
     cost_kind: CostKind = "latency"
     only: Only = "both"
     of: str = ""
-    net: str = ""
+    net: Model | None = None
     fresh: bool = False
-    guide: Guide | None = None
+    guide: Model | None = None
     trained: bool = True
     played: tuple[int, ...] = (1,)
 
@@ -104,8 +108,9 @@ RUNS = {
     "pocket-on": Run(net="pocket", played=FEW),
     "pocket-distilled": Run(net="pocket", guide="teacher", played=FEW),
     "pocket-source": Run(net="pocket", guide="source"),
-    "teacher": Run(trained=False, played=FEW),
-    "source": Run(trained=False, played=FEW),
+    "source-distilled": Run(net="source", guide="teacher", played=FEW),
+    "teacher": Run(net="teacher", trained=False, played=FEW),
+    "source": Run(net="source", trained=False, played=FEW),
     "pocket": Run(net="pocket", trained=False),
 }
 
@@ -136,6 +141,11 @@ def shortcut(args: argparse.Namespace) -> ShortcutConfig:
     return override(SHORTCUT, [x.removeprefix("shortcut.") for x in mine])
 
 
+def model(name: Model, args: argparse.Namespace) -> str:
+    """The bundle, by name or folder."""
+    return str({"teacher": args.teacher, "source": args.source, "pocket": "pocket"}[name])
+
+
 def prune(args: argparse.Namespace) -> None:
     """Make the network of a run, and no more."""
     network(args.name, args)
@@ -149,7 +159,7 @@ def network(name: str, args: argparse.Namespace) -> str:
     """
     kind = RUNS[name]
     if kind.net:
-        return kind.net
+        return model(kind.net, args)
     folder = args.out / (kind.of or name) / "net"
     if (folder / "spec.json").is_file():
         return str(folder)
@@ -171,16 +181,13 @@ def network(name: str, args: argparse.Namespace) -> str:
 def train(name: str, args: argparse.Namespace) -> bool:
     """Train the network of a run into its folder; whether it is complete."""
     kind, folder, config = RUNS[name], args.out / name, training(args)
-    guides = {"teacher": str(args.teacher), "source": str(args.source)}
-    if not kind.trained:
-        bundle = Bundle.from_pretrained(kind.net or guides[name])
-        bundle.save_pretrained(folder / "bundle", quantise=False)
-        return True
     net = network(name, args)
+    if not kind.trained:
+        Bundle.from_pretrained(net).save_pretrained(folder / "bundle", quantise=False)
+        return True
     if kind.guide:
-        how = DistillConfig(
-            teacher=guides[kind.guide], student=net, train=config, shortcut=shortcut(args)
-        )
+        guide = model(kind.guide, args)
+        how = DistillConfig(teacher=guide, student=net, train=config, shortcut=shortcut(args))
         return run_distillation(how, folder)
     steps = config.steps + (args.recover if kind.fresh else 0)
     init = "" if kind.fresh else net
@@ -231,12 +238,15 @@ def table_ms(table: CostTable, spec: Spec) -> float | None:
 def time_all(args: argparse.Namespace) -> None:
     """Frame times of the bundles of all runs in one engine, in turns; equal shapes once."""
     size = parse_size(args.size)
-    bundles = {p.parent.name: Bundle.from_pretrained(p) for p in args.folder.glob("*/bundle")}
-    bundles = {name: bundles[name] for name in RUNS if name in bundles}
+    folders = [p for p in args.folder.glob("*/bundle") if p.parent.name in RUNS]
+    bundles = {p.parent.name: Bundle.from_pretrained(p) for p in folders}
+    bundles = {name: bundles[name] for name in sorted(bundles, key=[*FIRST, *RUNS].index)}
     lanes: dict[Spec, Lane] = {}
-    for bundle in bundles.values():
+    begin = time.monotonic()
+    for name, bundle in bundles.items():
         shape = replace(bundle.spec, step_sizes=False)
-        if shape not in lanes:
+        if shape not in lanes and time.monotonic() - begin < args.open_s:
+            print("opening", name, flush=True)
             open_named = opener(bundle, height=size.height, width=size.width)
             lanes[shape] = open_lane(args.engine, open_named)
     for _ in range(WARM_UP):
@@ -247,7 +257,9 @@ def time_all(args: argparse.Namespace) -> None:
             lane.times_ms += [lane.step() for _ in range(ROUND)]
     rows: dict[str, dict[str, Any]] = {}
     for name, bundle in bundles.items():
-        lane = lanes[replace(bundle.spec, step_sizes=False)]
+        lane = lanes.get(replace(bundle.spec, step_sizes=False))
+        if lane is None:
+            continue
         p50, p95 = (round(float(x), 3) for x in np.percentile(lane.times_ms, [50, 95]))
         rows[name] = {"p50": p50, "p95": p95, "engine": lane.engine.name}
         print(f"{name:17} {p50:8.3f} {p95:8.3f}  {lane.engine.name}", flush=True)
@@ -296,6 +308,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     timed.add_argument("--engine", default="auto")
     timed.add_argument("--size", default="288x224")
     timed.add_argument("--frames", type=int, default=100)
+    timed.add_argument(
+        "--open-s", type=float, default=1e9, help="open no more networks after so many seconds"
+    )
     many = verbs.add_parser("collect")
     many.set_defaults(do=report)
     many.add_argument("folder", type=Path)

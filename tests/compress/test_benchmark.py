@@ -119,6 +119,8 @@ def test_each_control_changes_one_thing(workshop: Workshop, run: Run, tmp_path: 
     assert distilled.shortcut.self_share == 0.1
     assert workshop.distilled["pocket-distilled"] == replace(distilled, student="pocket")
     assert Path(workshop.distilled["pocket-source"].teacher).name == "tiny"
+    own = workshop.distilled["source-distilled"]
+    assert (Path(own.teacher).name, Path(own.student).name) == ("wide", "tiny")
     assert {steps for name, steps in workshop.played if name == "distilled"} == {1, 2, 4}
     assert {steps for name, steps in workshop.played if name == "depth"} == {1}
 
