@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from everframe.arch.model import PLAIN, Parts, Tables, transformer_block
-from everframe.arch.spec import Spec
+from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.torch_net import Net, table_tensors
 from everframe.arch.torch_ops import TorchOps
 from everframe.compress.select import BlockValue
@@ -29,6 +29,8 @@ from everframe.train.step import ClipInputs, loss_of, prepare_rollout
 Array = NDArray[np.float64]
 Mix = Literal["taylor", "activation", "ablation", "magnitude", "random"]
 MIXES: tuple[Mix, ...] = get_args(Mix)
+BATCH = 8
+"""Calibration clips side by side; in float32 a backward over them fits into some 20 GB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +55,16 @@ class BlockScores:
 def calibration(
     net: Net, clips: LongClips, config: TrainConfig, count: int, frames: int
 ) -> list[ClipInputs]:
-    """`count` clips of `frames` frames, one stream each, whose history the network made itself:
-    every stream is run live first, then cut.
+    """`count` clips of `frames` frames, at most `BATCH` in a batch, whose history the network made
+    itself: every stream is run live first, then cut.
     """
     device = net.values[0].device
     generator = torch.Generator(device).manual_seed(stream_seed(config.seed, "prune/noise"))
     own = run_live(net, clips, generator)
     rng = numpy_rng(config.seed, "prune/cut")
+    sizes = [min(BATCH, count - first) for first in range(0, count, BATCH)]
     return [
-        prepare_rollout(cut(clips, own, 1, frames, rng), config, generator) for _ in range(count)
+        prepare_rollout(cut(clips, own, size, frames, rng), config, generator) for size in sizes
     ]
 
 
@@ -71,48 +74,40 @@ def measure(
     config: TrainConfig,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[BlockScores, ...]:
-    """Scores of every block of a network over `batches`; the weights are left as they were."""
-    weights = net.params()
-    taylor = [_zeros(block.heads, block.ffn) for block in net.spec.blocks]
-    watch = _Watch(net.spec)
-    tables: Tables[Tensor] | None = None
-    whole = 0.0
-    for number, batch in enumerate(batches, 1):
-        if tables is None:
-            size = batch.target.shape[-2:]
-            tables = table_tensors(net.spec, size[0], size[1], net.values[0].device)
-        net.parts = watch.parts()
+    """Scores of every block of a network, means over the clips of all batches. Each batch takes one
+    forward with its backward, and two forwards per block from that block on; the weights are left
+    as they were.
+    """
+    size = batches[0].target.shape[-2:]
+    tables = table_tensors(net.spec, size[0], size[1], net.values[0].device)
+    count = sum(len(batch.tau) for batch in batches)
+    sums = [_Sums.of(block) for block in net.spec.blocks]
+    done = 0
+    for batch in batches:
+        probe = _Probe(net.spec, len(batch.tau), net.values[0].device)
+        net.parts = probe.parts()
+        net.requires_grad_(False)  # a third of the memory is for their slopes
         loss, _ = loss_of(net, batch, tables, config.loss)
+        net.requires_grad_(True)
         net.parts = PLAIN
-        loss.backward()
-        whole += float(loss.detach())
-        for index, (heads, ffn) in enumerate(taylor):
-            heads += _moved(weights, f"blocks.{index}.out", len(heads))
-            ffn += _moved(weights, f"blocks.{index}.down", len(ffn))
-        net.zero_grad(set_to_none=True)
-        tell(f"importance: clip {number} of {len(batches)}")
-    assert tables is not None
-    lost = _lost(net, batches, tables, config, whole / len(batches), tell)
-    scores: list[BlockScores] = []
-    for index, block in enumerate(net.spec.blocks):
-        sizes = [
-            _columns(weights, f"blocks.{index}.{name}", count)
-            for name, count in (("out", block.heads), ("down", block.ffn))
-        ]
-        seen = [value / len(batches) for value in watch.seen[index]]
-        scores.append(
-            BlockScores(
-                taylor_heads=taylor[index][0] / len(batches),
-                taylor_ffn=taylor[index][1] / len(batches),
-                activation_heads=seen[0] * sizes[0] ** 0.5,
-                activation_ffn=seen[1] * sizes[1] ** 0.5,
-                magnitude_heads=sizes[0] + _rows(weights, f"blocks.{index}.qkv", 3, block.heads),
-                magnitude_ffn=sizes[1] + _rows(weights, f"blocks.{index}.up", 2, block.ffn),
-                lost_attention=lost[index][0],
-                lost_ffn=lost[index][1],
-            )
-        )
-    return tuple(scores)
+        probe.add_slopes(loss, sums)
+        lost = _lost(net, batch, tables, config, probe.tokens) - float(loss.detach())
+        for total, rises in zip(sums, lost, strict=True):
+            total.lost[:] += rises * len(batch.tau)
+        done += len(batch.tau)
+        tell(f"importance: {done} of {count} clips")
+    return tuple(
+        _scores(net.params(), index, block, total, count)
+        for index, (block, total) in enumerate(zip(net.spec.blocks, sums, strict=True))
+    )
+
+
+def of_weights(net: Net) -> tuple[BlockScores, ...]:
+    """Scores that see no data: the magnitudes of the weights; all others are 0."""
+    return tuple(
+        _scores(net.params(), index, block, _Sums.of(block), 1)
+        for index, block in enumerate(net.spec.blocks)
+    )
 
 
 def values(
@@ -152,22 +147,6 @@ def _share(scores: Array) -> Array:
     return scores / total if total > 0 else np.full(len(scores), 1 / max(1, len(scores)))
 
 
-def _zeros(heads: int, ffn: int) -> tuple[Array, Array]:
-    return np.zeros(heads), np.zeros(ffn)
-
-
-def _moved(weights: Mapping[str, Tensor], name: str, groups: int) -> Array:
-    """|sum of w dL/dw| over the columns of each group: the change of the loss to first order when
-    the group's output is taken away (equation 18).
-    """
-    if not groups:
-        return np.zeros(0)
-    weight = weights[name]
-    assert weight.grad is not None
-    product = (weight.detach() * weight.grad).double().reshape(len(weight), groups, -1)
-    return product.sum((0, 2)).abs().cpu().numpy()
-
-
 def _columns(weights: Mapping[str, Tensor], name: str, groups: int) -> Array:
     """Sum of squares of the columns of each group."""
     if not groups:
@@ -184,69 +163,141 @@ def _rows(weights: Mapping[str, Tensor], name: str, sections: int, groups: int) 
     return weight.square().reshape(sections, groups, -1).sum((0, 2)).cpu().numpy()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """Of one block over clips: Taylor scores and sizes of outputs, heads [H] and channels [F];
+    `lost` [2]: rises of the loss without attention and without the feed-forward part.
+    """
+
+    taylor: tuple[Array, Array]
+    activation: tuple[Array, Array]
+    lost: Array
+
+    @staticmethod
+    def of(block: BlockSpec) -> _Sums:
+        """Nothing yet."""
+        empty = [(np.zeros(block.heads), np.zeros(block.ffn)) for _ in range(2)]
+        return _Sums(taylor=empty[0], activation=empty[1], lost=np.zeros(2))
+
+
+def _scores(
+    weights: Mapping[str, Tensor], index: int, block: BlockSpec, sums: _Sums, clips: int
+) -> BlockScores:
+    """The scores of a block from its sums and its weights."""
+    out = _columns(weights, f"blocks.{index}.out", block.heads)
+    down = _columns(weights, f"blocks.{index}.down", block.ffn)
+    lost = np.maximum(0.0, sums.lost / clips)
+    return BlockScores(
+        taylor_heads=sums.taylor[0] / clips,
+        taylor_ffn=sums.taylor[1] / clips,
+        activation_heads=sums.activation[0] / clips * out**0.5,
+        activation_ffn=sums.activation[1] / clips * down**0.5,
+        magnitude_heads=out + _rows(weights, f"blocks.{index}.qkv", 3, block.heads),
+        magnitude_ffn=down + _rows(weights, f"blocks.{index}.up", 2, block.ffn),
+        lost_attention=float(lost[0]),
+        lost_ffn=float(lost[1]),
+    )
+
+
 @torch.no_grad()
 def _lost(
     net: Net,
-    batches: Sequence[ClipInputs],
+    batch: ClipInputs,
     tables: Tables[Tensor],
     config: TrainConfig,
-    whole: float,
-    tell: Callable[[str], None],
-) -> list[tuple[float, float]]:
-    """Rise of the mean loss without attention and without the feed-forward part of each block, not
-    below 0: their last matrices are zero for that while (equation 19).
+    tokens: Sequence[Tensor],
+) -> Array:
+    """Loss of a batch without attention and without the feed-forward part of each block [L, 2]:
+    their last matrices are zero for that while (equation 19).
+
+    `tokens` are those before each block, where such a forward begins.
     """
     weights = net.params()
-    lost: list[tuple[float, float]] = []
+    losses: list[Tensor] = []
     for index, block in enumerate(net.spec.blocks):
-        tell(f"importance: without block {index + 1} of {len(net.spec.blocks)}")
-        rises: list[float] = []
+        net.parts = _resumed(index, tokens[index])
         for name, size in (("out", block.heads), ("down", block.ffn)):
-            if not size:
-                rises.append(0.0)
-                continue
-            weight = weights[f"blocks.{index}.{name}"]
-            saved = weight.clone()
-            weight.zero_()
-            losses = [float(loss_of(net, batch, tables, config.loss)[0]) for batch in batches]
-            weight.copy_(saved)
-            rises.append(max(0.0, float(np.mean(losses)) - whole))
-        lost.append((rises[0], rises[1]))
-    return lost
+            last = [weights[f"blocks.{index}.{name}"]] if size else []
+            saved = [weight.clone() for weight in last]
+            for weight in last:
+                weight.zero_()
+            losses.append(loss_of(net, batch, tables, config.loss)[0])
+            for weight, value in zip(last, saved, strict=True):
+                weight.copy_(value)
+    net.parts = PLAIN
+    return torch.stack(losses).double().reshape(-1, 2).cpu().numpy()
 
 
-class _Watch:
-    """Sums, over forwards, of how large the outputs of heads and of channels are."""
+def _resumed(index: int, tokens: Tensor) -> Parts:
+    """The parts of a forward that has done its first `index` blocks, which led to `tokens`."""
+    left = index
 
-    def __init__(self, spec: Spec) -> None:
-        self.seen = [_zeros(block.heads, block.ffn) for block in spec.blocks]
-        self._next = 0
+    def block(*args: Any) -> Tensor:
+        nonlocal left
+        if not left:
+            return transformer_block(*args)
+        left -= 1
+        return tokens
+
+    def embed(*_: Any) -> Tensor:
+        nonlocal left
+        left = index
+        return tokens
+
+    return Parts(embed=embed, transformer_block=block, head=PLAIN.head)
+
+
+class _Probe:
+    """One forward over a batch with gates, all 1, on what heads and channels give: one for each and
+    for each clip, so that one backward has the slopes of all clips apart.
+    """
+
+    def __init__(self, spec: Spec, clips: int, device: torch.device) -> None:
+        def ones(size: int) -> Tensor:
+            return torch.ones(clips, size, device=device, requires_grad=True)
+
+        self._gates = [(ones(block.heads), ones(block.ffn)) for block in spec.blocks]
+        self._sizes = [[torch.zeros_like(gate) for gate in pair] for pair in self._gates]
+        self.tokens: list[Tensor] = []
 
     def parts(self) -> Parts:
-        """The parts of a forward, watched."""
+        """The parts of the forward."""
         return Parts(embed=PLAIN.embed, transformer_block=self._block, head=PLAIN.head)
 
-    def _block(self, _: TorchOps, *rest: Any) -> Tensor:
-        ops = _WatchingOps(*self.seen[self._next])
-        self._next = (self._next + 1) % len(self.seen)
-        return transformer_block(ops, *rest)
+    def _block(self, *args: Any) -> Tensor:
+        index = len(self.tokens)
+        self.tokens.append(args[4].detach())
+        ops = _GatedOps(self._gates[index], self._sizes[index])
+        return transformer_block(ops, *args[1:])
+
+    def add_slopes(self, loss: Tensor, sums: Sequence[_Sums]) -> None:
+        """Add |dL/dm| of each clip (equation 18; L is the mean over clips) and the sizes."""
+        gates = [gate for pair in self._gates for gate in pair if gate.numel()]
+        slopes = dict(zip(map(id, gates), torch.autograd.grad(loss, gates), strict=True))
+        for pair, sizes, total in zip(self._gates, self._sizes, sums, strict=True):
+            for half in (0, 1):
+                gate = pair[half]
+                if gate.numel():
+                    slope = slopes[id(gate)].double().abs().sum(0) * len(gate)
+                    total.taylor[half][:] += slope.cpu().numpy()
+                    total.activation[half][:] += sizes[half].double().sum(0).cpu().numpy()
 
 
-class _WatchingOps(TorchOps):
-    """`TorchOps` that notes the size of attention's and SwiGLU's results."""
+class _GatedOps(TorchOps):
+    """`TorchOps` with gates [B, H] on attention's heads and [B, F] on SwiGLU's channels; notes the
+    root mean square of each, before the gates.
+    """
 
-    def __init__(self, heads: Array, ffn: Array) -> None:
-        self._heads, self._ffn = heads, ffn
+    def __init__(self, gates: tuple[Tensor, Tensor], sizes: list[Tensor]) -> None:
+        self._gates, self._sizes = gates, sizes
 
     def merge_heads(self, x: Tensor) -> Tensor:
-        """Root mean square of each head."""
-        size = x.detach().float().square().movedim(-3, 0).flatten(1).mean(1).sqrt()
-        self._heads += size.double().cpu().numpy()
-        return super().merge_heads(x)
+        """Heads [B, T, H, N, K] to channels."""
+        self._sizes[0] = x.detach().float().square().mean((1, 3, 4)).sqrt()
+        return super().merge_heads(x * self._gates[0][:, None, :, None, None])
 
     def swiglu(self, x: Tensor) -> Tensor:
-        """Root mean square of each channel."""
+        """Gated unit [B, T, N, F]."""
         y = super().swiglu(x)
-        size = y.detach().float().square().flatten(0, -2).mean(0).sqrt()
-        self._ffn += size.double().cpu().numpy()
-        return y
+        self._sizes[1] = y.detach().float().square().mean((1, 2)).sqrt()
+        return y * self._gates[1][:, None, None]

@@ -22,7 +22,14 @@ from everframe.arch.cost import CostTable, flop_table
 from everframe.arch.spec import Spec
 from everframe.arch.torch_net import Net
 from everframe.arch.weights import parameter_count
-from everframe.compress.importance import BlockScores, Mix, calibration, measure, values
+from everframe.compress.importance import (
+    BlockScores,
+    Mix,
+    calibration,
+    measure,
+    of_weights,
+    values,
+)
 from everframe.compress.select import BlockValue, Kept, Only, choose, shape_of
 from everframe.compress.slim import slim
 from everframe.core.errors import UserError
@@ -175,12 +182,7 @@ def prune(bundle: Bundle, table: CostTable, plan: PrunePlan, run: Run) -> Bundle
         return bundle
     costs = costs_of(spec, table, plan)
     net = _net(spec, bundle.weights, run.world)
-    run.tell("own rollouts for calibration")
-    streams = min(plan.clips, STREAMS)
-    clips = draw_clips(run, "calibration", streams, run.config.frames + RUN_IN)
-    batches = calibration(net, clips, run.config, plan.clips, run.config.frames)
-    scores = measure(net, batches, run.config, run.tell)
-    chosen = candidates(spec, scores, costs, plan)
+    chosen = candidates(spec, _scored(net, plan, run), costs, plan)
     truth = draw_clips(run, "validation", *VALIDATION)
     before = rollout_loss(net, truth, run.config)
     outcomes = [_recovered(bundle, one, truth, plan, run) for one in chosen]
@@ -217,6 +219,17 @@ def _net(spec: Spec, weights: Weights, world: World) -> Net:
     net = Net(spec)
     net.load_arrays(weights)
     return net.to(world.device)
+
+
+def _scored(net: Net, plan: PrunePlan, run: Run) -> tuple[BlockScores, ...]:
+    """The scores that `plan` chooses by; those that see no data need no clips."""
+    if plan.scores != "taylor":
+        return of_weights(net)
+    run.tell("own rollouts for calibration")
+    streams = min(plan.clips, STREAMS)
+    clips = draw_clips(run, "calibration", streams, run.config.frames + RUN_IN)
+    batches = calibration(net, clips, run.config, plan.clips, run.config.frames)
+    return measure(net, batches, run.config, run.tell)
 
 
 def draw_clips(run: Run, purpose: str, streams: int, frames: int) -> LongClips:

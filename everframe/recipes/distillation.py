@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from everframe.data.mixture import MixtureConfig
 from everframe.recipes.configs import HARD_LOOKS, HELD_OUT
 from everframe.recipes.training import Learner, run_training
 from everframe.train.config import TrainConfig
+from everframe.train.grow import with_step_sizes
 from everframe.train.rollouts import RolloutConfig
 
 
@@ -59,10 +60,11 @@ class DistillConfig:
 
 
 def student_net(bundle: Bundle, *, fresh: bool, seed: int) -> Net:
-    """The student, which is told step sizes from now on."""
-    net = Net(replace(bundle.spec, step_sizes=True), seed=seed)
+    """The student, which is told step sizes from now on and begins by ignoring them."""
+    weights, spec = with_step_sizes(bundle.weights, bundle.spec)
+    net = Net(spec, seed=seed)
     if not fresh:
-        net.load_arrays(bundle.weights)
+        net.load_arrays(weights)
     return net
 
 

@@ -247,7 +247,8 @@ def run_training(
     with Board(folder if world.first else None, step=state.step) as board:
         if world.first and not board.writes:
             print(MISSING, flush=True)
-        preview = open_preview(config, sources, folder, encoder, board) if world.first else None
+        looks = world.first and config.sheet_every > 0
+        preview = open_preview(config, sources, folder, encoder, board) if looks else None
         task = Task(
             config=config,
             draw=sources.mixture.draw,

@@ -40,6 +40,7 @@ class TrainConfig:
             (`train.second_pass`); for clips with true history only.
         known_share: a control: of the streams that are told how wrong their history is; the others,
             and every live stream, are told "unknown".
+        sheet_every: sample sheets after so many steps and at the end; 0: none.
         cooldown: last part of the run, in which the learning rate falls linearly to zero.
     """
 

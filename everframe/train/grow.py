@@ -1,6 +1,6 @@
 """Start from the weights of another network: drop some of its blocks; or widen and deepen its
-detail path, widen its feed-forward layers and put blocks between its blocks, without changing what
-it computes (Net2Net, arXiv 1511.05641).
+detail path, widen its feed-forward layers, put blocks between its blocks and tell it step sizes,
+without changing what it computes (Net2Net, arXiv 1511.05641).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from everframe.arch.spec import Spec
+from everframe.arch.positions import step_features
+from everframe.arch.spec import STEP_FEATURES, Spec
 from everframe.core.errors import UserError
 
 Weights = dict[str, NDArray[np.float32]]
@@ -33,6 +34,20 @@ def with_blocks(
         inner = (name.removeprefix(prefix) for name in weights if name.startswith(prefix))
         out |= {f"blocks.{new}.{name}": np.array(weights[prefix + name]) for name in inner}
     return out, replace(spec, blocks=tuple(spec.blocks[i] for i in keep))
+
+
+def with_step_sizes(weights: Mapping[str, NDArray[np.float32]], spec: Spec) -> tuple[Weights, Spec]:
+    """The network that is told step sizes and, until it is trained, computes for every size what it
+    did at size 0, the only one that it knew. Networks that are told sizes stay as they are.
+    """
+    out = {name: np.array(value) for name, value in weights.items()}
+    if not spec.step_sizes:
+        half = STEP_FEATURES // 2
+        of_size = out["condition.step_in"][:, half:]
+        at_zero = step_features(0.0, 0.0)[0, half:]
+        out["condition.step_bias"] += of_size @ at_zero
+        of_size[:] = 0
+    return out, replace(spec, step_sizes=True)
 
 
 def grown(

@@ -1,6 +1,6 @@
 """Importance: what the scores say is what happens to the loss."""
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,17 @@ from torch import Tensor
 from everframe.arch.model import Tables
 from everframe.arch.spec import Spec
 from everframe.arch.torch_net import Net, table_tensors
-from everframe.compress.importance import MIXES, Mix, calibration, measure, values
+from everframe.compress.importance import (
+    BATCH,
+    MIXES,
+    BlockScores,
+    Mix,
+    calibration,
+    measure,
+    of_weights,
+    values,
+)
+from everframe.compress.shortcut import pick
 from everframe.train.rollouts import LongClips, run_live, to_u8
 from everframe.train.step import ClipInputs, loss_of
 from tests.nets import HALVES, UNEVEN, random_weights
@@ -47,10 +57,12 @@ def test_histories_are_what_the_network_made_itself() -> None:
     own = run_live(net, drawn, torch.Generator().manual_seed(0))
     other = run_live(network(), drawn, torch.Generator().manual_seed(0))
     assert torch.equal(own, other)
-    for batch in batches(net, 3):
-        anchor = to_u8(batch.frame.anchor[0, 0, :3])
-        firsts = run_live(net, drawn, _noise())[:, 0]
-        assert any(torch.equal(anchor, first) for first in firsts)
+    firsts = run_live(net, drawn, _noise())[:, 0]
+    made = batches(net, BATCH + 1)
+    assert [len(batch.tau) for batch in made] == [BATCH, 1]
+    for batch in made:
+        for anchor in to_u8(batch.frame.anchor[:, 0, :3]):
+            assert any(torch.equal(anchor, first) for first in firsts)
         assert batch.frame.previous.shape == batch.target.shape
         assert float(batch.frame.has_previous.min()) == 1
 
@@ -80,6 +92,28 @@ def test_taylor_scores_are_the_slope_of_the_loss(part: str, group: int) -> None:
         losses.append(loss(net, batch))
     slope = abs(losses[0] - losses[1]) / (2 * step)
     assert found[group] == pytest.approx(slope, rel=0.05, abs=1e-4)
+
+
+def test_clips_side_by_side_score_as_one_by_one() -> None:
+    for spec in (UNEVEN, HALVES):
+        net = network(spec)
+        (together,) = batches(net, 3)
+        apart = [pick(together, slice(i, i + 1)) for i in range(3)]
+        for one, other in zip(
+            measure(net, [together], CONFIG), measure(net, apart, CONFIG), strict=True
+        ):
+            for field in fields(BlockScores):
+                found, expected = (asdict(scores)[field.name] for scores in (one, other))
+                np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_scores_of_weights_need_no_clips() -> None:
+    net = network()
+    measured = measure(net, batches(net, 1), CONFIG)
+    for scores, alone in zip(measured, of_weights(net), strict=True):
+        assert np.array_equal(scores.magnitude_heads, alone.magnitude_heads)
+        assert np.array_equal(scores.magnitude_ffn, alone.magnitude_ffn)
+        assert not alone.taylor_ffn.any()
 
 
 def test_what_adds_nothing_scores_nothing_and_weights_stay() -> None:

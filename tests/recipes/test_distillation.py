@@ -18,6 +18,7 @@ from tests.nets import TINY, random_bundle, random_frame
 WIDE = replace(TINY, width=2 * TINY.width, blocks=TINY.blocks * 2)
 TRAIN = TrainConfig(
     footage="examples/footage",
+    held_out=("asl_book",),
     streams=5,
     frames=2,
     size=(32, 48),
@@ -40,6 +41,7 @@ def test_bundles_in_a_bundle_out(tmp_path: Path) -> None:
     config = DistillConfig(teacher=names[0], student=names[1], train=TRAIN)
     folder = tmp_path / "run"
     assert run_distillation(config, folder)
+    assert not (folder / "sheet.jpg").exists()  # none was asked for
     bundle = Bundle.from_pretrained(folder / "bundle")
     assert bundle.spec == replace(TINY, step_sizes=True)
     assert (bundle.meta["teacher"], bundle.meta["student"]) == ("teacher", "student")

@@ -10,16 +10,20 @@ import torch
 
 from everframe.arch.bundle import Bundle
 from everframe.arch.model import FrameInputs
+from everframe.arch.positions import step_features
 from everframe.arch.presets import preset
 from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.torch_net import Net, table_tensors
 from everframe.arch.weights import parameter_count
 from everframe.core.errors import UserError
-from everframe.train.grow import grown, with_blocks
+from everframe.train.grow import grown, with_blocks, with_step_sizes
 from tests.nets import TINY, UNEVEN, random_weights
 
 
-def outputs(net: Net, height: int = 32, width: int = 48) -> torch.Tensor:
+def outputs(
+    net: Net, height: int = 32, width: int = 48, step: tuple[float, float] | None = None
+) -> torch.Tensor:
+    """`step`: (tau, size) that the network is told; features of nothing if it is None."""
     spec, g = net.spec, torch.Generator().manual_seed(7)
 
     def draw(*shape: int) -> torch.Tensor:
@@ -35,7 +39,10 @@ def outputs(net: Net, height: int = 32, width: int = 48) -> torch.Tensor:
     )
     codes = draw(spec.prompt_tokens + 1, spec.prompt_width)
     tables = table_tensors(spec, height, width, torch.device("cpu"))
-    return net(frame, codes, draw(1, 64), tables)
+    features = draw(1, 64)
+    if step is not None:
+        features = torch.from_numpy(step_features(*step)).expand_as(features)
+    return net(frame, codes, features, tables)
 
 
 @pytest.mark.parametrize("old", [TINY, UNEVEN])
@@ -111,3 +118,18 @@ def test_nothing_else_grows() -> None:
         grown({}, UNEVEN, replace(UNEVEN, blocks=UNEVEN.blocks[:2]), {})
     with pytest.raises(UserError, match="only the detail path"):
         grown({}, UNEVEN, replace(UNEVEN, detail_depth=1), {})
+
+
+def test_a_network_that_is_told_step_sizes_begins_by_ignoring_them() -> None:
+    old = Net(TINY)
+    old.load_arrays(random_weights(TINY))
+    weights, spec = with_step_sizes(random_weights(TINY), TINY)
+    new = Net(spec)
+    new.load_arrays(weights)
+    expected = outputs(old, step=(0.5, 0.0))
+    assert not torch.allclose(outputs(old, step=(0.5, 0.25)), expected, atol=1e-2)
+    for size in (0.0, 0.25, 0.5):
+        torch.testing.assert_close(outputs(new, step=(0.5, size)), expected, atol=1e-4, rtol=1e-4)
+    again, same = with_step_sizes(weights, spec)
+    assert same == spec
+    assert all(np.array_equal(again[name], weight) for name, weight in weights.items())
