@@ -33,7 +33,7 @@ from everframe.runtime.engine import PreparedSteps
 from everframe.runtime.engine_rows import AUTOTUNED, BASELINES, KERNEL, GpuRow
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
-from everframe.runtime.megakernel.tiles import GLUON, TRITON, Tiles, is_large
+from everframe.runtime.megakernel.tiles import GLUON, TRITON, Tiles, kernels_of
 from everframe.runtime.megakernel.timeline import draw_timeline
 from everframe.runtime.megakernel.torch_engine import (
     DEFAULT_KERNEL,
@@ -325,8 +325,7 @@ def _tiles(program: Program, kernel: str | None) -> tuple[str, list[Tiles]]:
     """The kernel, and its candidates; with None the kernel that the engine would choose."""
     try:
         plan = plan_frame(program)
-        if kernel is None:
-            kernel = DEFAULT_KERNEL if is_large(plan) else TRITON
+        kernel = kernel or kernels_of(plan, DEFAULT_KERNEL)[0]
         return kernel, list((gluon_candidates if kernel == GLUON else candidates)(plan))
     except UnsupportedError:
         return TRITON, []

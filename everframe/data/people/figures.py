@@ -135,9 +135,7 @@ def _draw(
     return torch.cat([lit ** (1 / 2.2), mask[:, :, None]], 2)
 
 
-def _camera(
-    size: tuple[int, int], aside: float, wobble: Wobble
-) -> tuple[Point, Point, Tensor]:
+def _camera(size: tuple[int, int], aside: float, wobble: Wobble) -> tuple[Point, Point, Tensor]:
     """Origin and direction of all rays, and the width of a pixel at one metre."""
     height, width = size
     low, high = VIEW_M

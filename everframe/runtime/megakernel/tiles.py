@@ -183,6 +183,11 @@ def is_large(plan: FramePlan) -> bool:
     return plan.tokens * plan.width >= LARGE
 
 
+def kernels_of(plan: FramePlan, kernel: str) -> tuple[str, ...]:
+    """Which kernels to try, in order, where `kernel` is wanted: Gluon's is for large shapes."""
+    return (GLUON, TRITON) if kernel == GLUON and is_large(plan) else (TRITON,)
+
+
 def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     """The sizes of the Gluon kernel.
 

@@ -36,7 +36,7 @@ from everframe.runtime.megakernel.tiles import (
     Tiles,
     default_tiles,
     gluon_tiles,
-    is_large,
+    kernels_of,
 )
 from everframe.runtime.megakernel.torch_launch import (
     Constants,
@@ -286,10 +286,15 @@ def megakernel_engine(
     bundle: Bundle, height: int, width: int, precision: str, kernel: str = DEFAULT_KERNEL
 ) -> TorchEngine:
     """Open the mega kernel if it can run here and agrees with eager torch; else the compiled
-    engine, whose name then says why. With `GLUON` the Triton kernel comes in between.
+    engine, whose name then says why. With `GLUON`, which is for large shapes only, the Triton
+    kernel comes in between.
     """
     reasons: list[str] = []
-    for wanted in (GLUON, TRITON) if kernel == GLUON else (TRITON,):
+    try:
+        tried = kernels_of(plan_frame(step_program(bundle.spec, height, width)), kernel)
+    except UnsupportedError:  # opening it says why
+        tried = (TRITON,)
+    for wanted in tried:
         try:
             engine = _verified(bundle, height, width, precision, wanted)
         except (UserError, RuntimeError) as error:
@@ -310,8 +315,6 @@ def _verified(
         raise UnsupportedError(f"the mega kernel computes in bfloat16, not in {precision}")
     if not torch.cuda.is_available():
         raise UnsupportedError("the mega kernel needs an NVIDIA GPU of the Hopper generation")
-    if kernel == GLUON and not is_large(plan_frame(step_program(bundle.spec, height, width))):
-        raise UnsupportedError("small models run faster in the Triton kernel")
     device = torch.device("cuda")
     engine = MegakernelEngine(bundle, height, width, device, KernelOptions(kernel=kernel))
     exact = torch_engine(bundle, height, width, "float32", compiled=False)

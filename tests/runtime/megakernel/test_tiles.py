@@ -13,7 +13,14 @@ from everframe.runtime.megakernel.lower import lower
 from everframe.runtime.megakernel.plan import FramePlan
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_tasks
-from everframe.runtime.megakernel.tiles import SHARED_MEMORY, Tiles, default_tiles
+from everframe.runtime.megakernel.tiles import (
+    GLUON,
+    SHARED_MEMORY,
+    TRITON,
+    Tiles,
+    default_tiles,
+    kernels_of,
+)
 from everframe.runtime.megakernel.tune import candidates
 from everframe.runtime.torch_shapes import SHAPES
 
@@ -39,8 +46,17 @@ def test_pocket_gets_the_tiles_that_were_measured_fastest() -> None:
 
 
 def test_four_parts_of_attention_are_added_by_the_last_of_them() -> None:
-    tiles = default_tiles(plan_of(SHAPES["B"][0], SHAPES["B"][1]))
+    tiles = default_tiles(plan_of(*SHAPES["B"]))
     assert (tiles.attend_parts, tiles.order, tiles.merge_rows) == (4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernels"), [("A", (TRITON,)), ("B", (TRITON,)), ("D", (GLUON, TRITON))]
+)
+def test_large_shapes_try_the_gluon_kernel_first(shape: str, kernels: tuple[str, ...]) -> None:
+    plan = plan_of(*SHAPES[shape])
+    assert kernels_of(plan, GLUON) == kernels
+    assert kernels_of(plan, TRITON) == (TRITON,)
 
 
 def test_on_few_multiprocessors_nothing_is_left_to_merge() -> None:
