@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +25,7 @@ from everframe import Session
 from everframe.data.held_out import clip_path
 from everframe.data.source import read_clip
 from everframe.evaluate.streams import ping_pong
+from everframe.runtime.bench import commit, hardware
 
 Frame = NDArray[np.uint8]
 SHOWN = (0.0, 0.25, 0.5, 0.75)
@@ -128,10 +127,8 @@ def main() -> None:
         "command": f"python benchmarks/soak.py {args.model} --prompt '{args.prompt}' "
         f"--minutes {args.minutes:g} --fps {args.fps:g}",
         "date": datetime.now(tz=UTC).date().isoformat(),
-        "hardware": platform.processor() or platform.machine(),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "hardware": hardware(),
+        "commit": commit(Path(__file__).parent),
         "engine": session.stats.engine,
         "size": [args.height, args.width],
         "dropped": sum(row["dropped"] for row in rows),

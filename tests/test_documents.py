@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -115,6 +116,16 @@ def test_figures_of_people_prompts_and_loops_agree_with_their_results(model: str
     assert told is not None
     assert worst["psnr_loss"] <= float(told[1])
     assert f"{worst['kept@100000']:.2f}" == told[2]
+
+
+def test_figures_of_the_soak_agree_with_their_result() -> None:
+    result, text = load("soak_pocket_cpu.json"), " ".join(rows_of("soak_pocket_cpu.json"))
+    minutes = result["minutes"]
+    p50, p95 = (median(row[f"latency_ms_{name}"] for row in minutes) for name in ("p50", "p95"))
+    frames = sum(row["frames"] + row["dropped"] for row in minutes)
+    assert f"{result['dropped']} of {frames:,}" in text
+    assert f"{p50:.1f} / {p95:.1f} ms" in text
+    assert f"{minutes[0]['resident_mb']:.0f} to {minutes[-1]['resident_mb']:.0f} MB" in text
 
 
 def test_figures_of_engines_agree_with_their_results() -> None:

@@ -242,3 +242,15 @@ def test_a_run_logs_all_terms_and_refuses_the_state_of_another(tmp_path: Path) -
     with pytest.raises(UserError, match="another configuration"):
         again.load(tmp_path, "other")
     assert again.load(tmp_path, "student")
+
+
+def test_bfloat16_as_on_a_gpu_gives_nearly_the_same_terms() -> None:
+    student, teacher = mild_net(SHORT, 0), mild_net(replace(UNEVEN, patch=16), 2)
+    objective = Shortcut(teacher, student, ShortcutConfig(), LossConfig())
+    _, exact = objective(clips(), tables(student), moment_of(student))
+    with torch.autocast("cpu", torch.bfloat16):
+        total, terms = objective(clips(), tables(student), moment_of(student))
+    total.backward()
+    assert all(value.grad is not None for value in student.values)
+    for name, term in terms.items():
+        assert float(term.detach()) == pytest.approx(float(exact[name]), rel=0.1, abs=1e-2), name

@@ -25,8 +25,8 @@ STEPS = 24
 STEP_SHARE = 0.9
 FAR_FRAMES = (20.0, 220.0)
 """How far the anchor is from the clip, frames."""
-VIEW_M = (0.5, 2.2)
-"""Height of what the camera sees at the person: a face to a whole body."""
+VIEW_M = (0.5, 4.0)
+"""Height of what the camera sees at the person: from a face to somebody at the end of a room."""
 DISTANCE = 1.7
 """Of the camera, in heights of its view."""
 BODY_M = 0.6
