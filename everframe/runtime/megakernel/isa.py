@@ -9,7 +9,7 @@ checker proves a schedule of them, the emulator and the Triton kernel run them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 STAGES = ("start", "late", "merge")
@@ -32,7 +32,9 @@ class Rates:
     task_us: beside loads, products and stores; flops_per_us: bfloat16; load_bytes_per_us: operands
     from the L2 cache; side_bytes_per_us: what the start and the end of an instruction read and
     write; scores_per_us: exponentials and sums of attention; key_tile_us: the least that a tile of
-    keys takes; attention_us: what attention takes beside its tiles of keys.
+    keys takes; attention_us: what attention takes beside its tiles of keys; attention_flops_per_us:
+    of its products, if it is another rate; added_us: to add another part of attention of 128 rows
+    and 128 channels; swiglu_bytes: what UP writes for each number of its product.
     """
 
     task_us: float
@@ -42,6 +44,9 @@ class Rates:
     scores_per_us: float
     key_tile_us: float
     attention_us: float
+    attention_flops_per_us: float | None = None
+    added_us: float = 0.0
+    swiglu_bytes: int = 2
 
 
 TRITON_RATES = Rates(
@@ -64,6 +69,19 @@ GLUON_RATES = Rates(
     attention_us=3.0,
 )
 """Fit tasks of C, D and E that run alone on an H200 within 5 % (`gluon_h200.json`)."""
+GLUON_CHAIN_RATES = replace(
+    GLUON_RATES,
+    task_us=1.45,  # half a microsecond from one task to the next
+    flops_per_us=6.1e6,
+    key_tile_us=1.17,
+    attention_us=3.5,
+    attention_flops_per_us=5.4e6,
+    added_us=4.0,
+    swiglu_bytes=1,
+)
+"""Fit tasks within a frame of D within 5 % (`gluon_kernel_h200.json`): all tasks of C and E are
+guesses from it. Lists made with them have not run yet.
+"""
 
 
 class Opcode(IntEnum):
@@ -276,6 +294,6 @@ def attention_cost(
 ) -> float:
     """Estimated microseconds of `count` tiles of (queries, keys)."""
     scores = tile[0] * tile[1]
-    products = 4 * scores * head_dim / rates.flops_per_us
+    products = 4 * scores * head_dim / (rates.attention_flops_per_us or rates.flops_per_us)
     each = max(rates.key_tile_us, products + scores / rates.scores_per_us)
     return rates.attention_us + count * each

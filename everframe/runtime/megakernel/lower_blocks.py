@@ -22,7 +22,7 @@ from everframe.runtime.megakernel.lower_state import (
     spans,
 )
 from everframe.runtime.megakernel.plan import BlockPlan
-from everframe.runtime.megakernel.tiles import PANEL
+from everframe.runtime.megakernel.tiles import MAX_HEAD_DIM, PANEL
 
 RESIDUAL_BYTES, PART_BYTES = 10, 4
 """Per number of a tile: tokens read and written, next operand; a partial sum. See
@@ -149,7 +149,7 @@ def _attend(
                     access=(reads, writes),
                     waits=waits,
                     signal=done.first + m if own else counter,
-                    cost=_attention_cost(state, rows, high - low),
+                    cost=_attention_cost(state, rows, high - low, parts - 1 if own else 0),
                 )
     if apart:
         _merge(state, step, block, (merged, done), parts)
@@ -180,10 +180,13 @@ def _merge(
                 )
 
 
-def _attention_cost(state: Lowering, rows: Span, count: int) -> float:
-    """Half of it where the Gluon kernel has half of the rows."""
-    height, keys = state.tiles.rows, state.tiles.keys
-    cost = attention_cost((height, keys), count, state.plan.head_dim, state.rates)
+def _attention_cost(state: Lowering, rows: Span, count: int, others: int) -> float:
+    """Of `count` key tiles, and of adding `others`. Half of it where the Gluon kernel has half of
+    the rows.
+    """
+    height, keys, k = state.tiles.rows, state.tiles.keys, state.plan.head_dim
+    cost = attention_cost((height, keys), count, k, state.rates)
+    cost += others * state.rates.added_us * k / MAX_HEAD_DIM
     half = state.tiles.gluon and rows[1] - rows[0] <= height // 2
     return cost / 2 if half else cost
 
@@ -332,6 +335,8 @@ def _up(state: Lowering, step: int, block: BlockPlan, ready: Phase) -> Phase:
                 access=(norm_reads(state, rows), [region("h", rows, cols)]),
                 waits=[state.wait(ready, (m, m + 1))],
                 signal=done.first + m,
-                cost=state.matrix_cost(rows, 2 * (cols[1] - cols[0]), state.plan.width),
+                cost=state.matrix_cost(
+                    rows, 2 * (cols[1] - cols[0]), state.plan.width, state.rates.swiglu_bytes
+                ),
             )
     return done

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from everframe.runtime.megakernel.isa import (
+    GLUON_CHAIN_RATES,
     GLUON_RATES,
     TRITON_RATES,
     Instruction,
@@ -88,7 +89,9 @@ class Lowering:
     @property
     def rates(self) -> Rates:
         """Of the kernel that these tiles are made for."""
-        return GLUON_RATES if self.tiles.gluon else TRITON_RATES
+        if not self.tiles.gluon:
+            return TRITON_RATES
+        return GLUON_CHAIN_RATES if self.tiles.order else GLUON_RATES
 
     def matrix_cost(self, rows: Span, cols: int, inner: int, side: int = 2) -> float:
         """See `isa.matrix_cost`. The Gluon kernel leaves out a half of a tile without tokens."""

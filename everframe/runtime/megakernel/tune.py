@@ -66,8 +66,10 @@ def gluon_candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
     seen: list[Tiles] = []
     for change in (
         {},
-        {"attend_parts": default.attend_parts + 1},
+        {"order": 1},
+        {"order": 1, "attend_parts": max(1, default.attend_parts - 1)},
         {"attend_parts": max(1, default.attend_parts - 1)},
+        {"attend_parts": default.attend_parts + 1},
         {"model_cols": 192 - default.model_cols, "head_cols": 192 - default.head_cols},
         {"down_parts": 3 - default.down_parts},
         {"down_parts": 2, "out_parts": 2},
