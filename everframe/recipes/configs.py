@@ -106,24 +106,7 @@ def pocket() -> TrainConfig:
 
 def studio() -> TrainConfig:
     """The best quality."""
-    return TrainConfig(
-        preset="studio",
-        held_out=HELD_OUT,
-        streams=48,
-        frames=8,
-        seconds=1300,
-        image_share=0.0,
-        own_start=0.05,
-        sheet_every=3000,
-        size=(224, 288),
-        other_sizes=((192, 336),),
-        rare_sizes=((256, 256), (288, 224), (336, 192), (288, 512)),
-        world_size=(288, 336),
-        refresh_every=500,
-        mixture=MIXTURE,
-        noise=ONE_STEP,
-        rollouts=RolloutConfig(share=0.5),
-    )
+    return replace(pocket(), preset="studio", streams=48)
 
 
 def teacher() -> TrainConfig:
