@@ -277,8 +277,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     """What `prune` and `run` share."""
     parser.add_argument("name", choices=RUNS)
     parser.add_argument("assignments", nargs="*", metavar="key=value", help="of the training")
-    parser.add_argument("--source", default="studio", help="what is cut (%(default)s)")
     parser.add_argument("--teacher", default="studio", help="whom to distil (%(default)s)")
+    shared_options(parser)
+
+
+def shared_options(parser: argparse.ArgumentParser) -> None:
+    """What all runs of a comparison have in common."""
+    parser.add_argument("--source", default="studio", help="what is cut (%(default)s)")
     parser.add_argument("--cost", type=Path, required=True, help="from everframe bench blocks")
     parser.add_argument("--budget-ms", type=float, default=12.0)
     parser.add_argument("--steps", type=int, default=2000)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.compression import RUNS
+from benchmarks.compression import RUNS, shared_options
 from everframe.core.errors import UserError
 
 TEACHER = "teacher-training"
@@ -36,6 +36,11 @@ TEACHER_RECIPE = (
     *("noise.pure_share=0.85", "noise.alone_pure_share=0.8"),
 )
 """One frame size, so that less is compiled; all noise levels, since students ask for them."""
+SHARED = (
+    *("source", "cost", "budget_ms", "steps", "recover", "candidates", "clips", "frames"),
+    *("footage", "out"),
+)
+"""Options of `benchmarks.compression` that every run gets as they are."""
 ATTEMPTS, PAUSE_S, POLL_S = 2, 5.0, 1.0
 
 
@@ -121,12 +126,10 @@ def jobs(args: argparse.Namespace, late: Sequence[str]) -> list[Job]:
         if run.of:
             needs.append(args.out / run.of / "net" / "spec.json")
         command = [sys.executable, "-m", "benchmarks.compression", "run", name]
-        command += ["--source", args.source, "--teacher", str(teacher.parent)]
-        command += ["--cost", str(args.cost), "--budget-ms", str(args.budget_ms)]
-        command += ["--steps", str(args.steps), "--recover", str(args.recover)]
-        command += ["--candidates", str(args.candidates), "--clips", str(args.clips)]
-        command += ["--frames", str(args.frames)]
-        command += ["--footage", str(args.footage), "--out", str(args.out), *late]
+        command += ["--teacher", str(teacher.parent)]
+        for option in SHARED:
+            command += [f"--{option.replace('_', '-')}", str(vars(args)[option])]
+        command += late
         made = args.out / name / "result.json"
         found.append(Job(name=name, command=tuple(command), needs=tuple(needs), made=made))
     return [job for job in found if not job.made.exists()]
@@ -175,16 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--teacher-set", action="append", default=[], metavar="key=value", help="of its training"
     )
-    parser.add_argument("--source", default="studio", help="what is cut (%(default)s)")
-    parser.add_argument("--cost", type=Path, required=True, help="from everframe bench blocks")
-    parser.add_argument("--budget-ms", type=float, required=True)
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--recover", type=int, default=60)
-    parser.add_argument("--candidates", type=int, default=3)
-    parser.add_argument("--clips", type=int, default=32, help="calibration clips")
-    parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--footage", type=Path, default=Path("examples/footage"))
-    parser.add_argument("--out", type=Path, default=Path("runs/compression"))
+    shared_options(parser)
+    parser.set_defaults(steps=800, recover=60, candidates=3)
     args, late = parser.parse_known_args(arguments)
     wrong = [word for word in late if "=" not in word or word.startswith("-")]
     if wrong:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ import torch
 from everframe.core.dims import FrameU8
 from everframe.core.rng import numpy_rng
 from everframe.evaluate import metrics
-from everframe.evaluate.loop_place import LoopPlace, Measured
+from everframe.evaluate.loop_place import LoopPlace, Measured, Remembering
 from everframe.evaluate.metrics import to_pictures
 from everframe.evaluate.streams import (
     QualitySession,
@@ -42,16 +42,8 @@ MARK_FRAMES = 5
 LEAST_GAIN_DB = 0.5
 
 
-class DriftSession(QualitySession, Protocol):
+class DriftSession(QualitySession, Remembering, Protocol):
     """A session whose memory can be read and replaced."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on from here."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any], /, *, scale: bool = False) -> None:
-        """Inverse of `state_dict`; `scale`: of a session of another frame size."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

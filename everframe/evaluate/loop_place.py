@@ -8,7 +8,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-PICTURES = ("previous", "anchor_output", "anchor_camera")
+from everframe.stream.saved import PICTURES
+
 FLAGS = ("frames", "filled", "has_previous", "has_anchor")
 
 
@@ -20,7 +21,7 @@ class Remembering(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any], /, *, scale: bool = False) -> None:
-        """Inverse of `state_dict`."""
+        """Inverse of `state_dict`; `scale`: of a session of another frame size."""
         ...
 
 

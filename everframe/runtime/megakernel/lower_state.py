@@ -91,7 +91,7 @@ class Lowering:
         """Of the kernel that these tiles are made for."""
         if not self.tiles.gluon:
             return TRITON_RATES
-        return GLUON_CHAIN_RATES if self.tiles.order else GLUON_RATES
+        return GLUON_CHAIN_RATES if self.tiles.chained else GLUON_RATES
 
     def matrix_cost(self, rows: Span, cols: int, inner: int, side: int = 2) -> float:
         """See `isa.matrix_cost`. The Gluon kernel leaves out a half of a tile without tokens."""

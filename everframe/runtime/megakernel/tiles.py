@@ -58,13 +58,13 @@ class Tiles:
     of the load pipelines of matrix products, attention and convolutions; per_sm: CTAs that share a
     multiprocessor; bulk: 1 if tiles are loaded by the copy engine (TMA); ahead: 1 if the weights of
     a tile are asked into the L2 cache before its first wait; order: of the lists, see
-    `schedule.ORDERS`; for Gluon 1 if a task is believed to take what it takes within a frame.
+    `schedule.ORDERS`.
     merge_rows: of the tasks that add the parts of attention, 0: the last part adds the others;
     finish_rows: likewise of the sums of out and down. embed_parts: 0, or into how many tasks the
     embedding of each picture is split, all of which another one adds. rehearsed: 1 if an idle CTA
     runs the code of the detail path once before there is anything to do, see `schedule.rehearse`.
-    gluon: 1 if the tiles are made for the Gluon kernel, which has one set of
-    sizes (`gluon_tiles`).
+    gluon: 1 if the tiles are made for the Gluon kernel, which has one set of sizes (`gluon_tiles`);
+    chained: 1 if its lists believe that a task takes what it takes within a frame, not alone.
     """
 
     rows: int = 64
@@ -90,6 +90,7 @@ class Tiles:
     embed_parts: int = 0
     rehearsed: int = 0
     gluon: int = 0
+    chained: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.

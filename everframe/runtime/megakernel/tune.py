@@ -66,8 +66,8 @@ def gluon_candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
     seen: list[Tiles] = []
     for change in (
         {},
-        {"order": 1},
-        {"order": 1, "attend_parts": max(1, default.attend_parts - 1)},
+        {"chained": 1},
+        {"chained": 1, "attend_parts": max(1, default.attend_parts - 1)},
         {"attend_parts": max(1, default.attend_parts - 1)},
         {"attend_parts": default.attend_parts + 1},
         {"model_cols": 192 - default.model_cols, "head_cols": 192 - default.head_cols},
@@ -98,10 +98,14 @@ def _first_changes(plan: FramePlan, default: Tiles, sms: int) -> list[dict[str, 
         ]
     return [
         {},
-        {"order": 1},
-        {"order": 1, "merge_rows": 16},
-        {"merge_rows": 16, "order": 2},
-        {"merge_rows": 16, "order": 2, "embed_parts": 2, "rehearsed": 1},
+        {"order": 0, "merge_rows": 0},
+        {"order": 2, "merge_rows": 16},
+        {"order": 2, "merge_rows": 16, "rehearsed": 1},
+        {"order": 2, "merge_rows": 16, "embed_parts": 2, "rehearsed": 1},
+        {
+            **{"order": 1, "merge_rows": 16, "embed_parts": 2, "finish_rows": 16},
+            **{"rehearsed": 1, "stages": 5},
+        },
         {"stages": 5},
         {"conv_stages": 5},
         {"ahead": 0},
