@@ -1,7 +1,7 @@
 """Pruning and distillation against their controls: one budget of training, one of milliseconds.
 
-    python -m benchmarks.compression prune taylor --source studio --cost cost.json --budget-ms 12
-    python -m benchmarks.compression run taylor --source studio --cost cost.json --budget-ms 12
+    python -m benchmarks.compression prune taylor --cost cost.json --budget-ms 15
+    python -m benchmarks.compression run taylor --cost cost.json --budget-ms 15
     python -m benchmarks.compression run distilled --teacher runs/teacher/bundle ...
     python -m benchmarks.compression time runs/compression --engine openvino
     python -m benchmarks.compression collect runs/compression \
@@ -13,12 +13,12 @@ draws quality against milliseconds and, last, prints one JSON line.
 
     taylor       the method: scores of the loss, costs in milliseconds, then plain regression
     distilled    the same network, shortcut distillation from the teacher instead of regression
+    distilled-studio    the same from the shipped studio
     random-init  the same shape from random weights, trained for the recovery's steps, too
     magnitude, flops, depth, width    other scores, other costs, other cuts
-    pocket-on    the shipped pocket, trained on by plain regression
-    pocket-distilled, pocket-source   the same, distilled from the teacher, or from the source
-    source-distilled                  the source itself, distilled from the teacher
-    teacher, source, pocket           as they are, untrained: what all are compared with
+    source-on    what is cut, trained on uncut by plain regression
+    source-distilled    the same, distilled from the teacher
+    teacher, studio, source    as they are, untrained: what all are compared with
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ RECOVER, CANDIDATES = 150, 2
 TIMES = (10, 100, 300)
 FEW = (1, 2, 4)
 WARM_UP = 10
-FIRST = ("teacher", "pocket", "taylor")
+FIRST = ("teacher", "studio", "source", "taylor")
 """Timed even if there is no time for all."""
 SHORTCUT = ShortcutConfig(
     teacher_share=0.8,
@@ -73,8 +73,8 @@ SHORTCUT = ShortcutConfig(
 """All streams are told the step sizes that the student will be used with, and a teacher that is
 best at one step gives its one-step pictures.
 """
-Model = Literal["teacher", "source", "pocket"]
-"""What `--teacher` and `--source` name, and the shipped pocket."""
+Model = Literal["teacher", "studio", "source"]
+"""What `--teacher` and `--source` name, and the shipped studio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +100,17 @@ class Run:
 RUNS = {
     "taylor": Run(played=FEW),
     "distilled": Run(of="taylor", guide="teacher", played=FEW),
+    "distilled-studio": Run(of="taylor", guide="studio", played=FEW),
     "random-init": Run(of="taylor", fresh=True),
     "magnitude": Run(scores="magnitude"),
     "flops": Run(cost_kind="flops"),
     "depth": Run(only="depth"),
     "width": Run(only="width"),
-    "pocket-on": Run(net="pocket", played=FEW),
-    "pocket-distilled": Run(net="pocket", guide="teacher", played=FEW),
-    "pocket-source": Run(net="pocket", guide="source"),
+    "source-on": Run(net="source", played=FEW),
     "source-distilled": Run(net="source", guide="teacher", played=FEW),
     "teacher": Run(net="teacher", trained=False, played=FEW),
+    "studio": Run(net="studio", trained=False, played=FEW),
     "source": Run(net="source", trained=False, played=FEW),
-    "pocket": Run(net="pocket", trained=False),
 }
 
 
@@ -143,7 +142,7 @@ def shortcut(args: argparse.Namespace) -> ShortcutConfig:
 
 def model(name: Model, args: argparse.Namespace) -> str:
     """The bundle, by name or folder."""
-    return str({"teacher": args.teacher, "source": args.source, "pocket": "pocket"}[name])
+    return str({"teacher": args.teacher, "studio": "studio", "source": args.source}[name])
 
 
 def prune(args: argparse.Namespace) -> None:
@@ -283,7 +282,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def shared_options(parser: argparse.ArgumentParser) -> None:
     """What all runs of a comparison have in common."""
-    parser.add_argument("--source", default="studio", help="what is cut (%(default)s)")
+    parser.add_argument("--source", default="pocket", help="what is cut (%(default)s)")
     parser.add_argument("--cost", type=Path, required=True, help="from everframe bench blocks")
     parser.add_argument("--budget-ms", type=float, default=12.0)
     parser.add_argument("--steps", type=int, default=2000)

@@ -1,11 +1,11 @@
 """All runs of `benchmarks.compression`, side by side on the GPUs of one machine, and the teacher.
 
     python -m benchmarks.compression_all --gpus 2 --slots 6 --teacher-seconds 540 \
-        --cost cost.json --budget-ms 21 --steps 800 --recover 60 streams=16 compile=false
+        --cost cost.json --budget-ms 15 --steps 800 --recover 60 streams=16 compile=false
 
-The teacher is trained on GPU 0, alone; meanwhile the others take what needs no teacher, `--slots`
-runs at a time on each; then all take what is left. A run that fails is tried once more from its
-last state. Stopped, the same command goes on. Logs: `OUT/log_NAME.txt`.
+The teacher is trained on the first GPU, alone if there are others; meanwhile these take what needs
+no teacher, `--slots` runs at a time on each; then all take what is left. A run that fails is tried
+once more from its last state. Stopped, the same command goes on. Logs: `OUT/log_NAME.txt`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from everframe.core.errors import UserError
 
 TEACHER = "teacher-training"
 ORDER = (
-    *("taylor", "magnitude", "flops", "depth", "width", "random-init", "distilled"),
-    *("pocket-distilled", "pocket-on", "teacher", "source", "pocket", "pocket-source"),
-    "source-distilled",
+    *("taylor", "magnitude", "flops", "depth", "width", "random-init", "distilled-studio"),
+    *("source-on", "distilled", "source-distilled", "teacher", "studio", "source"),
 )
 """The method and its controls first."""
 TEACHER_RECIPE = (
@@ -151,9 +150,9 @@ def run_all(args: argparse.Namespace, late: Sequence[str]) -> list[str]:
     if teacher is not None:
         pool.waiting.remove(teacher)
         pool.running.add(TEACHER)
-        places.append(threading.Thread(target=pool.do, args=(teacher, 0)))
-    for gpu in range(args.gpus):
-        alone = teacher is not None and gpu == 0 and args.gpus > 1
+        places.append(threading.Thread(target=pool.do, args=(teacher, args.first_gpu)))
+    for gpu in range(args.first_gpu, args.first_gpu + args.gpus):
+        alone = teacher is not None and gpu == args.first_gpu and args.gpus > 1
         after = teacher.made if teacher is not None and alone else None
         for _ in range(args.slots):
             places.append(threading.Thread(target=pool.work, args=(gpu, after)))
@@ -170,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--first-gpu", type=int, default=0)
     parser.add_argument(
         "--slots", type=int, default=3, help="runs at a time on a GPU (%(default)s)"
     )

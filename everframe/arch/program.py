@@ -9,7 +9,7 @@ bit-identical to calling the function itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -55,6 +55,11 @@ class Program:
         """All values of a kind by name."""
         return {v.name: v for v in self.values if v.kind == kind}
 
+    def only(self, outputs: Collection[str]) -> Program:
+        """What these outputs need."""
+        named = {name: index for name, index in self.outputs.items() if name in outputs}
+        return trimmed(self.values, self.operations, named)
+
     def run(self, ops: Ops[T], bound: Mapping[str, T]) -> dict[str, T]:
         """Interpret with a back end; `bound` gives inputs, weights and constants by name.
 
@@ -77,6 +82,20 @@ class Program:
                 if i is not None and last_use[i] == n and i not in keep:
                     env.pop(i, None)
         return {name: env[i] for name, i in self.outputs.items()}
+
+
+def trimmed(
+    values: Sequence[Value], operations: Sequence[Operation], outputs: dict[str, int]
+) -> Program:
+    """The program of the values and operations that the outputs need."""
+    needed = set(outputs.values())
+    kept: list[Operation] = []
+    for op in reversed(operations):
+        if op.output in needed:
+            kept.append(op)
+            needed |= {i for i in op.inputs if i is not None}
+    used = tuple(v for v in values if v.index in needed)
+    return Program(values=used, operations=tuple(reversed(kept)), outputs=outputs)
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -107,15 +126,8 @@ class Tracer:
 
     def program(self, outputs: dict[str, Value]) -> Program:
         """Freeze; operations whose results nobody uses are dropped, values keep their indices."""
-        needed = {v.index for v in outputs.values()}
-        kept: list[Operation] = []
-        for op in reversed(self.operations):
-            if op.output in needed:
-                kept.append(op)
-                needed |= {i for i in op.inputs if i is not None}
-        values = tuple(v for v in self.values if v.index in needed)
         named = {name: v.index for name, v in outputs.items()}
-        return Program(values=values, operations=tuple(reversed(kept)), outputs=named)
+        return trimmed(self.values, self.operations, named)
 
     def _record(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,33 +10,25 @@ import torch
 from everframe.arch.bundle import Bundle
 from everframe.arch.torch_net import Net
 from everframe.compress.shortcut import Shortcut, ShortcutConfig
-from everframe.data.mixture import MixtureConfig
-from everframe.recipes.configs import HARD_LOOKS, HELD_OUT
+from everframe.recipes.configs import pocket
 from everframe.recipes.training import Learner, run_training
 from everframe.train.config import TrainConfig
 from everframe.train.grow import with_step_sizes
+from everframe.train.noise import NoiseConfig
 from everframe.train.rollouts import RolloutConfig
 
 
 def student_training() -> TrainConfig:
-    """What a student trains on: the histories of its own rollouts in half of the steps, from the
-    beginning, at a third of the learning rates of a training from nothing.
+    """What a student trains on: the data of `pocket`, the histories of its own rollouts in half of
+    the steps from the beginning, all noise levels, a third of the learning rates.
     """
-    return TrainConfig(
-        held_out=HELD_OUT,
+    return replace(
+        pocket(),
         streams=48,
-        frames=8,
-        seconds=1300,
-        image_share=0.0,
         own_start=0.0,
-        sheet_every=3000,
-        size=(224, 288),
-        other_sizes=((192, 336), (288, 224)),
-        rare_sizes=((256, 256), (336, 192), (288, 512)),
-        world_size=(288, 336),
         lr_muon=5e-4,
         lr_adamw=2e-4,
-        mixture=MixtureConfig(hard_looks=HARD_LOOKS, world_share=0.14),
+        noise=NoiseConfig(),
         rollouts=RolloutConfig(share=0.5, start=0.0),
     )
 

@@ -45,21 +45,34 @@ def graph_compiler(precision: str) -> Compile:
         request = compiled.create_infer_request()
         known = {name for port in compiled.inputs for name in port.get_names()}
         ports = {name: compiled.output(name) for name in outputs}
-        kinds = {n: (tuple(p.shape), p.get_element_type().to_dtype()) for n, p in ports.items()}
+        kinds = {name: (tuple(port.shape), _kind(port)) for name, port in ports.items()}
 
         def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
             for name, value in inputs.items():
                 if name in known:
-                    request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+                    request.set_tensor(name, _tensor(value))
             results = {name: np.empty(shape, kind) for name, (shape, kind) in kinds.items()}
             for name, value in results.items():
-                request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+                request.set_tensor(name, _tensor(value))
             request.infer()
             return results
 
         return run
 
     return compile_graph
+
+
+def _kind(port: openvino.ConstOutput) -> np.dtype[Any]:
+    """Of an output in NumPy, which has no bfloat16."""
+    kind = port.get_element_type()
+    return np.dtype(np.uint16) if kind == openvino.Type.bf16 else kind.to_dtype()
+
+
+def _tensor(value: Array) -> openvino.Tensor:
+    """A view of an array; `uint16` are the bits of bfloat16."""
+    if value.dtype == np.uint16:
+        return openvino.Tensor(value, openvino.Shape(value.shape), openvino.Type.bf16)
+    return openvino.Tensor(value, shared_memory=True)
 
 
 def openvino_engine(bundle: Bundle, height: int, width: int, precision: str) -> ProgramEngine:
@@ -72,4 +85,5 @@ def openvino_engine(bundle: Bundle, height: int, width: int, precision: str) -> 
         (height, width),
         graph_compiler(chosen),
         int8_step=matrices if chosen == "int8" else (),
+        narrow=chosen != "float32" and has_bfloat16(),
     )

@@ -4,7 +4,9 @@ in NumPy.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,39 @@ from everframe.diffusion.process import conditions, euler_coefficients
 from everframe.diffusion.programs import slot_name
 from everframe.runtime.engine import PreparedSteps, prompt_bias
 from everframe.runtime.onnx_graph import Matrices
-from everframe.runtime.onnx_models import onnx_models
+from everframe.runtime.onnx_models import ANCHOR_INPUTS, NOISE_INPUTS, live_models
 
 Array = NDArray[Any]
 Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 """A compiled graph: inputs by name to outputs by name. Outputs belong to the caller."""
 Compile = Callable[[bytes, Sequence[str], bool], Run]
 """Compile a serialised ONNX model with these outputs; True: in float32 whatever the precision."""
+
+HELD = 16
+"""Different inputs of a slow program whose results are kept: streams of a server take turns."""
+
+
+class Held:
+    """A graph that runs only if its inputs are not the same arrays as before. Arrays that an engine
+    has been given are never changed in place.
+    """
+
+    def __init__(self, run: Run, names: Sequence[str]) -> None:
+        """`names` of the inputs that it depends on."""
+        self._run, self._names = run, names
+        self._kept: OrderedDict[tuple[int, ...], tuple[list[Array], dict[str, Array]]]
+        self._kept = OrderedDict()
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name; `inputs` may have others, too."""
+        read = [inputs[name] for name in self._names]
+        key = tuple(id(array) for array in read)
+        if key not in self._kept:  # the arrays are kept with it, so that no other has their id
+            self._kept[key] = read, self._run(inputs)
+        self._kept.move_to_end(key)
+        if len(self._kept) > HELD:
+            self._kept.popitem(last=False)
+        return self._kept[key][1]
 
 
 class ProgramEngine:
@@ -37,14 +65,17 @@ class ProgramEngine:
         compile_graph: Compile,
         *,
         int8_step: Matrices = (),
+        narrow: bool = False,
     ) -> None:
-        """Compile the programs for a frame `size` (height, width); a second or two."""
+        """Compile the programs for a frame `size` (height, width); a second or two. `narrow`: keep
+        cached keys and values in bfloat16, as the bits of `uint16`.
+        """
         height, width = size
         self.name, self.spec = name, bundle.spec
         self.height, self.width = height, width
         rows, cols = self.spec.grid(height, width)
         self.tokens = rows * cols
-        models = onnx_models(bundle, height, width, int8_step=int8_step)
+        models = live_models(bundle, height, width, int8=int8_step, narrow=narrow)
 
         def compiled(name: str, *, exact: bool) -> Run:
             model = models[name]
@@ -55,9 +86,13 @@ class ProgramEngine:
         self._prompt = compiled("prompt", exact=True)
         self._control = compiled("control", exact=True)
         self._step = compiled("step", exact=False)
+        self._refine = cache(partial(compiled, "refine", exact=False))
+        self._anchor = Held(compiled("anchor", exact=False), ANCHOR_INPUTS)
+        self._noise = Held(compiled("noise", exact=False), NOISE_INPUTS)
         self._bias = [
             key_bias(self.spec, self.tokens, filled) for filled in range(self.spec.window + 1)
         ]
+        self._kind: type[Any] = np.uint16 if narrow else np.float32
         self._flag = {on: np.full((1, 1), float(on), np.float32) for on in (False, True)}
 
     def encode_prompt(self, states: Array, mask: Array) -> Array:
@@ -76,7 +111,7 @@ class ProgramEngine:
     def empty_history(self) -> History[Array]:
         """See `Engine`."""
         pixels = np.zeros((self.height, self.width, 3), np.uint8)
-        slot = tuple(np.zeros(s, np.float32) for s in slot_shapes(self.spec, self.tokens))
+        slot = tuple(np.zeros(s, self._kind) for s in slot_shapes(self.spec, self.tokens))
         return History(
             previous=pixels,
             anchor_output=pixels,
@@ -93,7 +128,7 @@ class ProgramEngine:
 
     def to_numpy(self, value: Array) -> Array:
         """See `Engine`."""
-        return value
+        return widened(value) if value.dtype == np.uint16 else value
 
     def step(
         self, history: History[Array], camera: Array, noise: Array, prepared: PreparedSteps[Array]
@@ -110,14 +145,33 @@ class ProgramEngine:
             "noisy": noise,
         }
         for age, slot in enumerate(history.slots, 1):
-            inputs |= {slot_name(age, j): value for j, value in enumerate(slot)}
-        outputs: dict[str, Array] = {}
-        for control, (keep, move) in zip(prepared.controls, prepared.coefficients, strict=True):
+            inputs |= {slot_name(age, j): self._stored(value) for j, value in enumerate(slot)}
+        inputs |= self._anchor(inputs)
+        last = len(prepared.controls) - 1
+        for step, control in enumerate(prepared.controls):
+            keep, move = prepared.coefficients[step]
             inputs |= control
             inputs["keep"] = np.full((1, 1, 1), keep, np.float32)
             inputs["move"] = np.full((1, 1, 1), move, np.float32)
-            outputs = self._step(inputs)
-            inputs["noisy"] = outputs["noisy_next"]
+            inputs |= self._noise(inputs)
+            if step < last:
+                inputs["noisy"] = self._refine()(inputs)["noisy_next"]
+        outputs = self._step(inputs)
         slots = tuple(outputs[f"slot.new.{j}"] for j in range(len(self.spec.history_blocks)))
         frame = outputs["frame"]
         return frame, history.advance(frame=frame, slots=slots)
+
+    def _stored(self, slot: Array) -> Array:
+        """A slot as the graphs take it: one of a saved stream is float32."""
+        return slot if slot.dtype == self._kind else narrowed(slot)
+
+
+def widened(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """bfloat16, given as bits, in float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def narrowed(x: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """float32 rounded to bfloat16 (to even), as bits."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)

@@ -113,12 +113,13 @@ def test_each_control_changes_one_thing(workshop: Workshop, run: Run, tmp_path: 
     taylor, fresh = workshop.trained["taylor"], workshop.trained["random-init"]
     assert (taylor.preset, taylor.init, taylor.steps, taylor.streams) == (net, net, 5, 3)
     assert fresh == replace(taylor, init="", steps=7)
-    assert workshop.trained["pocket-on"] == replace(taylor, preset="pocket", init="pocket")
+    source = workshop.trained["source-on"].init
+    assert workshop.trained["source-on"] == replace(taylor, preset=source, init=source)
+    assert Path(source).name == "tiny"
     distilled = workshop.distilled["distilled"]
     assert (distilled.student, Path(distilled.teacher).name) == (net, "wide")
     assert distilled.shortcut.self_share == 0.1
-    assert workshop.distilled["pocket-distilled"] == replace(distilled, student="pocket")
-    assert Path(workshop.distilled["pocket-source"].teacher).name == "tiny"
+    assert workshop.distilled["distilled-studio"] == replace(distilled, teacher="studio")
     own = workshop.distilled["source-distilled"]
     assert (Path(own.teacher).name, Path(own.student).name) == ("wide", "tiny")
     assert {steps for name, steps in workshop.played if name == "distilled"} == {1, 2, 4}

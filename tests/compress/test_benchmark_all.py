@@ -71,7 +71,7 @@ def test_a_place_waits_for_the_teacher_unless_it_failed(
 def arguments(out: Path) -> Namespace:
     return Namespace(
         runs=",".join(ORDER), out=out, teacher_seconds=540.0, teacher_set=["streams=24"],
-        source="studio", cost=Path("cost.json"), budget_ms=21.0, steps=800, recover=60,
+        source="pocket", cost=Path("cost.json"), budget_ms=15.0, steps=800, recover=60,
         candidates=3, clips=32, frames=300, footage=Path("examples/footage"),
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_every_run_is_planned_and_what_is_done_is_left_out(tmp_path: Path) -> No
     assert set(planned) == {TEACHER, *RUNS}
     teacher = tmp_path / TEACHER / "bundle" / "spec.json"
     assert planned["distilled"].needs == (teacher, tmp_path / "taylor" / "net" / "spec.json")
-    assert planned["taylor"].needs == planned["pocket-source"].needs == ()
+    assert planned["taylor"].needs == planned["source-on"].needs == ()
     assert "streams=24" in planned[TEACHER].command
     assert planned["taylor"].command[-1] == "streams=16"
     (tmp_path / "taylor").mkdir()

@@ -24,7 +24,7 @@ from everframe.runtime.engine import Engine, installed_engines, open_engine
 from everframe.runtime.onnx_graph import build_onnx
 from everframe.runtime.onnxruntime_engine import compile_graph
 from everframe.runtime.openvino_engine import graph_compiler
-from everframe.runtime.program_engine import Compile
+from everframe.runtime.program_engine import HELD, Compile, narrowed, widened
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.nets import (
     HALVES,
@@ -168,6 +168,64 @@ def test_int8_of_the_shipped_pocket_stays_near_float32() -> None:
     exact, fast = (np.stack(frames) for frames in made.values())
     error = float(np.abs(exact - fast).mean())
     assert 0 < error < BFLOAT16_LEVELS, error
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_what_is_held_follows_its_inputs(name: str) -> None:
+    """Streams that take turns, a new anchor, new noise: as if everything were computed anew."""
+    engine = open_engine(name, random_bundle(), height=HEIGHT, width=WIDTH, precision="float32")
+    prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 2)
+    blank = engine.empty_history()
+    noises = [
+        np.random.default_rng(i).standard_normal((3, HEIGHT, WIDTH), np.float32) for i in (1, 2)
+    ]
+    anchored = [
+        replace(
+            blank, anchor_output=random_frame(i), anchor_camera=random_frame(9), has_anchor=True
+        )
+        for i in range(2 * HELD)
+    ]
+    cases = [(h, n) for h in (blank, *anchored, anchored[0].without_anchor()) for n in noises]
+
+    def play(opened: Engine[Array], case: tuple[History[Array], Array]) -> Array:
+        return opened.step(case[0], random_frame(5), case[1], prepared)[0].copy()
+
+    def copied(case: tuple[History[Array], Array]) -> tuple[History[Array], Array]:
+        history, noise = case
+        new = replace(history, anchor_output=history.anchor_output.copy())
+        return new, noise.copy()
+
+    first = [play(engine, case) for case in cases]
+    again = [play(engine, case) for case in cases]
+    fresh = [play(engine, copied(case)) for case in cases]
+    assert all(map(np.array_equal, first, again))
+    assert all(map(np.array_equal, first, fresh))
+    assert len({frame.tobytes() for frame in first}) == len(cases) - 2  # a hidden anchor is none
+
+
+@pytest.mark.skipif(not CAPABLE, reason="the processor has no bfloat16")
+def test_slots_in_bfloat16_leave_and_come_back() -> None:
+    engine = open_engine("openvino", random_bundle(), height=HEIGHT, width=WIDTH)
+    prepared = engine.prepare(engine.encode_prompt(*random_tokens(0)), 1)
+    noise = np.zeros((3, HEIGHT, WIDTH), np.float32)
+    _, history = engine.step(engine.empty_history(), random_frame(0), noise, prepared)
+    outside = [[engine.to_numpy(v) for v in slot] for slot in history.slots]
+    assert {v.dtype for slot in outside for v in slot} == {np.dtype(np.float32)}
+    assert float(np.abs(outside[0][0]).max()) > 0.1
+    back = tuple(tuple(engine.to_engine(v) for v in slot) for slot in outside)
+    frames = [
+        engine.step(replace(history, slots=slots), random_frame(1), noise, prepared)[0]
+        for slots in (history.slots, back)
+    ]
+    np.testing.assert_array_equal(*frames)
+
+
+def test_bfloat16_is_rounded_to_even() -> None:
+    values = np.array(
+        [1.0, -2.5, 0.1, 3.14159, 1e-30, -65504.0, 1.00390625, 1.01171875], np.float32
+    )
+    expected = torch.from_numpy(values).bfloat16().float().numpy()
+    np.testing.assert_array_equal(widened(narrowed(values)), expected)
 
 
 def test_masked_slots_never_reach_the_frame() -> None:
