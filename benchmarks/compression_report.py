@@ -99,4 +99,6 @@ def _panel(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
             front.append((x, y))
     axis.plot([p[0] for p in front], [p[1] for p in front], color="0.6", lw=1, zorder=0)
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
     axis.grid(alpha=0.3)

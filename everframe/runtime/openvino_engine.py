@@ -1,7 +1,7 @@
 """OpenVINO on the CPU.
 
-`int8` multiplies matrices in int8, activations rounded on the fly. Beside bfloat16 only those that
-follow a normalisation: they are half of the work, and the rest would double the rounding noise.
+`int8` multiplies matrices in int8, activations rounded on the fly. Beside bfloat16 all but those of
+the head, which make most of the rounding noise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 INT8_GROUP = "64"
 """Channels that share a scale when activations are rounded to int8 on the fly."""
-INT8_NORMALISED: Matrices = (".qkv", ".up")
+INT8_BODY: Matrices = (".qkv", ".up", ".down", ".out", "embed.camera", "embed.previous")
 INT8_ALL: Matrices = ("",)
 
 
@@ -78,7 +78,7 @@ def _tensor(value: Array) -> openvino.Tensor:
 def openvino_engine(bundle: Bundle, height: int, width: int, precision: str) -> ProgramEngine:
     """Open a bundle; `auto` is int8, the fastest on processors with and without bfloat16."""
     chosen = "int8" if precision == "auto" else precision
-    matrices = INT8_NORMALISED if has_bfloat16() else INT8_ALL
+    matrices = INT8_BODY if has_bfloat16() else INT8_ALL
     return ProgramEngine(
         f"openvino ({chosen})",
         bundle,

@@ -27,7 +27,7 @@ Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 Compile = Callable[[bytes, Sequence[str], bool], Run]
 """Compile a serialised ONNX model with these outputs; True: in float32 whatever the precision."""
 
-HELD = 16
+HELD = 8
 """Different inputs of a slow program whose results are kept: streams of a server take turns."""
 
 

@@ -14,6 +14,7 @@ from benchmarks.compression_report import collect
 from everframe.arch.bundle import Bundle
 from everframe.arch.cost import CostTable
 from everframe.compress.prune import PrunePlan
+from everframe.recipes.configs import pocket
 from everframe.recipes.distillation import DistillConfig
 from everframe.train.config import TrainConfig
 from tests.nets import TINY, random_bundle
@@ -112,7 +113,11 @@ def test_each_control_changes_one_thing(workshop: Workshop, run: Run, tmp_path: 
     }
     taylor, fresh = workshop.trained["taylor"], workshop.trained["random-init"]
     assert (taylor.preset, taylor.init, taylor.steps, taylor.streams) == (net, net, 5, 3)
-    assert fresh == replace(taylor, init="", steps=7)
+    recipe = pocket()
+    assert fresh == replace(
+        taylor, init="", steps=7, lr_muon=recipe.lr_muon, lr_adamw=recipe.lr_adamw
+    )
+    assert taylor.lr_muon == pytest.approx(0.2 * recipe.lr_muon)
     source = workshop.trained["source-on"].init
     assert workshop.trained["source-on"] == replace(taylor, preset=source, init=source)
     assert Path(source).name == "tiny"

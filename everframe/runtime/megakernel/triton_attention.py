@@ -22,6 +22,11 @@ from everframe.runtime.megakernel.triton_memory import (
 )
 
 EMPTY = tl.constexpr(-1e30)
+"""Score of a key that does not exist."""
+LOWEST = tl.constexpr(-1e20)
+"""Maximum before the first key, far above `EMPTY`: a tile of keys that do not exist must weigh
+nothing. Scaled and subtracted in one instruction, -1e30 from itself may leave 1e22.
+"""
 LOG2_E = tl.constexpr(1.4426950408889634)
 ALIGNED_TO = tl.constexpr(8)
 """Numbers: slots begin at multiples of 16 bytes."""
@@ -274,7 +279,7 @@ def attend(
     ready = served(counters, error, d, start, 0, LIMIT)
     q = tl.load(queries)
     leave_biases(biases, fixed, ages, q, first, last, heads, past, SCALE, N, ROWS, KP, BS)
-    top = tl.full((BM,), 0.0 if BOUNDED else EMPTY, tl.float32)
+    top = tl.full((BM,), 0.0 if BOUNDED else LOWEST, tl.float32)
     total = tl.zeros((BM,), tl.float32)
     acc = tl.zeros((BM, KP), tl.float32)
     if LEFT == 0:

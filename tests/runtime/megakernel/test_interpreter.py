@@ -8,6 +8,7 @@ instructions, in a random legal order, another for each frame.
 import os
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +129,21 @@ def test_the_kernel_makes_the_frames_of_eager_torch(
         slots = after.slots
         if not history.has_anchor:
             history = history.anchored(output=truth, camera=camera)
+
+
+def test_keys_that_do_not_exist_weigh_nothing() -> None:
+    """A part of attention may have no others, as long as the ring fills. (What the interpreter does
+    not show: on a GPU their scores less themselves, in one instruction, were not zero.)
+    """
+    from tests.runtime.megakernel.triton_empty import empty_tile
+
+    out = torch.full((48,), torch.nan)
+    kernel: Any = empty_tile
+    kernel[(1,)](out, SCALE=0.18033688)
+    total, top, weights = out.view(3, 16)
+    assert torch.equal(total, torch.zeros(16))
+    assert torch.equal(weights, torch.zeros(16))
+    assert bool((top == -1e20).all())
 
 
 @pytest.mark.parametrize("rows", [{"merge_rows": 16}, {"finish_rows": 16}], ids=str)
