@@ -38,6 +38,10 @@ from everframe.train.state import TrainState, new_state
 
 SHEET_FRAMES = (0, 10, 100)
 PREVIEW_CLIPS = 3
+COMPILING = (
+    "the first steps take minutes: every shape of block is compiled, for each frame size; "
+    "compile=false begins at once and is slower"
+)
 LONG_WORLDS, LONG_WORLD_FRAMES = 32, 40
 """Rendered clips for own rollouts, and their frames (longer rollouts go to and fro)."""
 
@@ -241,6 +245,8 @@ def run_training(
         print(sources.mixture.footage.describe(), f"{len(sources.book.lines)} prompts", flush=True)
         if sources.mixture.pairs:
             print("own pairs", sources.mixture.pairs.describe(), flush=True)
+        if config.compile and world.device.type == "cuda":
+            print(COMPILING, flush=True)
     resumed = state.load(folder, stable_hash(whole))
     if resumed and world.first:
         print(f"resumed at step {state.step}", flush=True)
