@@ -48,7 +48,7 @@ def split_convolutions(program: Program, slow: Collection[str]) -> Program:
     neighbours of the same rate.
     """
     rates = _rates(program, slow)
-    writer = _Writer(list(program.values), [], {v.index: v for v in program.values})
+    writer = _Writer({v.index: v for v in program.values}, [])
     made_by = {op.output: op for op in program.operations}
     for op in program.operations:
         joined = made_by.get(op.inputs[0]) if op.primitive == "conv3x3" else None  # pyright: ignore[reportArgumentType]
@@ -58,34 +58,32 @@ def split_convolutions(program: Program, slow: Collection[str]) -> Program:
             continue
         sums, at = list[int](), 0
         for part in parts:
-            end = at + sum(writer.shapes[i].shape[MAPS] for i in part)
+            end = at + sum(writer.values[i].shape[MAPS] for i in part)
             sums.append(writer.convolution(op, part, at, end))
             at = end
         for other in sums[1:-1]:
-            sums[0] = writer.new("add", (sums[0], other), writer.shapes[op.output].shape)
+            sums[0] = writer.new("add", (sums[0], other), writer.values[op.output].shape)
         last = Operation(
             primitive="add", inputs=(sums[0], sums[-1]), attributes={}, output=op.output
         )
         writer.operations.append(last)
-    return trimmed(writer.values, writer.operations, program.outputs)
+    return trimmed(list(writer.values.values()), writer.operations, program.outputs)
 
 
 @dataclass(slots=True)
 class _Writer:
-    """A program that grows; `shapes`: values by index."""
+    """A program that grows; values by index."""
 
-    values: list[Value]
+    values: dict[int, Value]
     operations: list[Operation]
-    shapes: dict[int, Value]
 
     def new(self, primitive: str, inputs: tuple[int, ...], shape: Shape, **attributes: Any) -> int:
         """Append an operation; the index of its result."""
-        index = max(self.shapes) + 1
+        index = max(self.values) + 1
         value = Value(
             index=index, shape=shape, dtype="float32", kind="op", name=f"{primitive}_{index}"
         )
-        self.shapes[index] = value
-        self.values.append(value)
+        self.values[index] = value
         self.operations.append(
             Operation(primitive=primitive, inputs=inputs, attributes=attributes, output=index)
         )
@@ -93,12 +91,13 @@ class _Writer:
 
     def convolution(self, whole: Operation, part: Sequence[int], start: int, stop: int) -> int:
         """That of some of the maps, with the columns `start` to `stop` of the weight."""
-        weight = self.shapes[whole.inputs[1] or 0]
+        assert whole.inputs[1] is not None
+        weight = self.values[whole.inputs[1]]
         out, _, *window = weight.shape
         taken = {"axis": MAPS, "start": start, "stop": stop}
         columns = self.new("take", (weight.index,), (out, stop - start, *window), **taken)
         maps = part[0]
-        _, *size = self.shapes[maps].shape
+        _, *size = self.values[maps].shape
         if len(part) > 1:
             maps = self.new("concat", tuple(part), (stop - start, *size), axis=MAPS)
         return self.new("conv3x3", (maps, columns), (out, *size))

@@ -16,8 +16,8 @@ from everframe.runtime.onnx_writer import Array
 
 ANCHOR_INPUTS = ("anchor_output", "anchor_camera", "has_anchor")
 NOISE_INPUTS = ("noisy",)
-HELD = ("anchor.", "noise.")
-PASSED = (*HELD, "slot.")
+ANCHOR, NOISE = "anchor.", "noise."
+PASSED = (ANCHOR, NOISE, "slot.")
 """How the names of values begin that one run of a program leaves for another."""
 MAP_RANK = 3
 
@@ -45,8 +45,8 @@ def onnx_models(bundle: Bundle, height: int, width: int) -> dict[str, onnx.Model
 def live_models(
     bundle: Bundle, height: int, width: int, *, int8: Matrices, narrow: bool
 ) -> dict[str, onnx.ModelProto]:
-    """The same for a stream: `step` in the parts of `live_programs`, with those matrices in int8;
-    `narrow`: what goes from one run to another in bfloat16.
+    """What an engine runs: `onnx_models` with `step` in the parts of `live_programs`. `int8`: its
+    matrices to do in int8; `narrow`: what goes from one run to another is kept in bfloat16.
 
     Raises:
         UserError: the size is no multiple of the patch.
@@ -83,8 +83,8 @@ def live_programs(step: Program) -> dict[str, Program]:
     `anchor` and `noise`: what depends on these alone, computed when they change; `refine`: the
     input of the next step; `step`: the last step of a frame, which makes the frame and the slots.
     """
-    anchor, rest = hoist(step, ANCHOR_INPUTS, HELD[0])
-    noise, rest = hoist(rest, NOISE_INPUTS, HELD[1])
+    anchor, rest = hoist(step, ANCHOR_INPUTS, ANCHOR)
+    noise, rest = hoist(rest, NOISE_INPUTS, NOISE)
     refine = rest.only(["noisy_next"])
     last = rest.only([name for name in rest.outputs if name != "noisy_next"])
     return {"anchor": anchor, "noise": noise, "refine": refine, "step": last}

@@ -27,7 +27,7 @@ Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 Compile = Callable[[bytes, Sequence[str], bool], Run]
 """Compile a serialised ONNX model with these outputs; True: in float32 whatever the precision."""
 
-HELD = 8
+HELD_INPUTS = 8
 """Different inputs of a slow program whose results are kept: streams of a server take turns."""
 
 
@@ -49,7 +49,7 @@ class Held:
         if key not in self._kept:  # the arrays are kept with it, so that no other has their id
             self._kept[key] = read, self._run(inputs)
         self._kept.move_to_end(key)
-        if len(self._kept) > HELD:
+        if len(self._kept) > HELD_INPUTS:
             self._kept.popitem(last=False)
         return self._kept[key][1]
 

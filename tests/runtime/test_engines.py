@@ -24,7 +24,7 @@ from everframe.runtime.engine import Engine, installed_engines, open_engine
 from everframe.runtime.onnx_graph import build_onnx
 from everframe.runtime.onnxruntime_engine import compile_graph
 from everframe.runtime.openvino_engine import graph_compiler
-from everframe.runtime.program_engine import HELD, Compile, narrowed, widened
+from everframe.runtime.program_engine import HELD_INPUTS, Compile, narrowed, widened
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.nets import (
     HALVES,
@@ -150,7 +150,7 @@ def test_openvino_in_bfloat16_stays_near(filled: int) -> None:
 
 
 def test_int8_of_the_shipped_pocket_stays_near_float32() -> None:
-    """`auto` on a CPU: products after a normalisation in int8, the rest as the processor likes."""
+    """`auto` on a CPU: products in int8, beside bfloat16 all but the head's."""
     bundle = Bundle.from_pretrained("pocket")
     states, mask = random_tokens(0)
     cameras = [random_frame(seed) for seed in range(4)]
@@ -183,7 +183,7 @@ def test_what_is_held_follows_its_inputs(name: str) -> None:
         replace(
             blank, anchor_output=random_frame(i), anchor_camera=random_frame(9), has_anchor=True
         )
-        for i in range(2 * HELD)
+        for i in range(2 * HELD_INPUTS)
     ]
     cases = [(h, n) for h in (blank, *anchored, anchored[0].without_anchor()) for n in noises]
 
