@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from everframe.evaluate.drift_plot import plot_curves
-from everframe.runtime.bench import commit, hardware
+from everframe.runtime.bench import commit, hardware, visible_gpu
 
 Row = dict[str, Any]
 GREATEST = ("psnr_loss", "slope_low")
@@ -56,13 +56,13 @@ class Loop:
 
 
 def play(loops: list[Loop], args: argparse.Namespace) -> Iterator[tuple[Loop, list[Row]]]:
-    """Run all loops at once, `--gpus` of them dealt out in turn; their rows as they end."""
+    """Run all loops at once, dealt out to `--gpus` GPUs in turn; their rows as they end."""
     running: list[tuple[Loop, subprocess.Popen[bytes]]] = []
     for number, loop in enumerate(loops):
         loop.folder(args.folder).mkdir(parents=True, exist_ok=True)
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         if args.gpus:
-            env["CUDA_VISIBLE_DEVICES"] = str(number % args.gpus)
+            env["CUDA_VISIBLE_DEVICES"] = visible_gpu(number % args.gpus)
         log = (loop.folder(args.folder) / "log.txt").open("wb")
         command = loop.command(args)
         running.append((loop, subprocess.Popen(command, stdout=log, stderr=log, env=env)))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from everframe.data.looks import LOOKS
 from everframe.evaluate.suite import CACHE_FILE, STRIP_FOLDER
+from everframe.runtime.bench import visible_gpu
 
 SUITE = (sys.executable, "-m", "everframe", "evaluate", "quality")
 
@@ -32,7 +33,7 @@ def play(looks: Sequence[str], args: argparse.Namespace, options: Sequence[str])
         folder.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         if args.gpus:
-            env["CUDA_VISIBLE_DEVICES"] = str(number % args.gpus)
+            env["CUDA_VISIBLE_DEVICES"] = visible_gpu(number % args.gpus)
         mine = ",".join(looks[number :: args.shards])
         command = [*SUITE, *options, "--looks", mine, "--out", str(folder)]
         with (folder / "log.txt").open("wb") as log:

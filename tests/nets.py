@@ -49,6 +49,8 @@ HALVES = replace(
     ),
 )
 """Blocks without attention and blocks without a feed-forward part, as pruning leaves them."""
+ALONE = replace(UNEVEN, blocks=tuple(replace(block, history_frames=0) for block in UNEVEN.blocks))
+"""No block sees past frames: what is remembered is the previous output and the anchor."""
 HEIGHT, WIDTH = 32, 48
 
 

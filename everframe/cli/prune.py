@@ -8,17 +8,19 @@ from pathlib import Path
 from everframe.arch.bundle import Bundle
 from everframe.arch.cost import CostTable
 from everframe.cli.verb import Subparsers
+from everframe.compress.select import ONLY
 from everframe.core.config import override
 from everframe.core.errors import UserError
 
 DESCRIPTION = """Make a model smaller until one denoising step costs at most X milliseconds.
 
 What each shape of block costs is not guessed but read from a table that `everframe bench blocks`
-measures in the engine you will run. What each head, each feed-forward channel and each half of a
-block is worth is measured on the training loss, with histories that the model made itself. Then
-the network of the greatest worth within the budget is found exactly, in several ways; each of them
-is trained for a while, and the one whose own rollouts are nearest to the truth becomes OUT, a
-bundle like any other (float32, ready for more training). docs/compression.md explains it."""
+measures in the engine you will run. What each head, each feed-forward channel, each half of a
+block and its sight of past frames is worth is measured on the training loss, with histories that
+the model made itself. Then the network of the greatest worth within the budget is found exactly,
+in several ways; each of them is trained for a while, and the one whose own rollouts are nearest to
+the truth becomes OUT, a bundle like any other (float32, ready for more training).
+docs/compression.md explains it."""
 
 EPILOG = """examples:
   everframe bench blocks --model pocket --engine openvino --json cost.json     measure once
@@ -26,7 +28,8 @@ EPILOG = """examples:
   everframe prune pocket --budget-ms 8 --cost cost.json -o runs/try --recover 0 --candidates 1
   everframe train pocket preset=runs/small init=runs/small --out runs/on     train it on
 
-controls (docs/compression.md): --scores magnitude|random, --cost-kind flops, --only depth|width
+controls (docs/compression.md): --scores magnitude|random, --cost-kind flops,
+  --only depth|width|history
 """
 
 
@@ -79,9 +82,10 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--only",
-        choices=("depth", "width", "both"),
+        choices=ONLY,
         default="both",
-        help="depth: whole blocks; width: heads and channels (%(default)s)",
+        help="depth: whole blocks; width: heads and channels; history: the past frames that "
+        "blocks see; both: all of these (%(default)s)",
     )
 
 

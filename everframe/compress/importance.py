@@ -8,7 +8,7 @@ live, not what it needs beside a true past.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -39,7 +39,7 @@ class BlockScores:
 
     taylor_heads [H], taylor_ffn [F]: |sum of w dL/dw|, mean over clips; activation_*: mean size of
     what it adds to the tokens; magnitude_*: sum of squares of its weights; lost_attention,
-    lost_ffn: rise of the loss when that half is left out.
+    lost_ffn, lost_history: rise of the loss when that half is left out, or past frames unseen.
     """
 
     taylor_heads: Array
@@ -50,6 +50,7 @@ class BlockScores:
     magnitude_ffn: Array
     lost_attention: float
     lost_ffn: float
+    lost_history: float
 
 
 def calibration(
@@ -75,8 +76,8 @@ def measure(
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[BlockScores, ...]:
     """Scores of every block of a network, means over the clips of all batches. Each batch takes one
-    forward with its backward, and two forwards per block from that block on; the weights are left
-    as they were.
+    forward with its backward, and two or three forwards per block from that block on; the weights
+    are left as they were.
     """
     size = batches[0].target.shape[-2:]
     tables = table_tensors(net.spec, size[0], size[1], net.values[0].device)
@@ -91,8 +92,8 @@ def measure(
         net.requires_grad_(True)
         net.parts = PLAIN
         probe.add_slopes(loss, sums)
-        lost = _lost(net, batch, tables, config, probe.tokens) - float(loss.detach())
-        for total, rises in zip(sums, lost, strict=True):
+        rises_of = _lost(net, batch, tables, config, probe.tokens, loss.detach())
+        for total, rises in zip(sums, rises_of, strict=True):
             total.lost[:] += rises * len(batch.tau)
         done += len(batch.tau)
         tell(f"importance: {done} of {count} clips")
@@ -117,8 +118,8 @@ def values(
 
     `taylor`: as measured. `activation`: what the loss rises by without a half of a block, shared
     among its heads or channels by activation. `ablation`: the same, shared by the geometric mean of
-    Taylor and activation. `magnitude` and `random` are controls; random values grow with the number
-    of weights.
+    Taylor and activation. `magnitude` and `random` are controls, which know nothing of past frames;
+    random values grow with the number of weights.
     """
     found: list[BlockValue] = []
     for block, s in zip(spec.blocks, scores, strict=True):
@@ -137,8 +138,16 @@ def values(
                 rng = numpy_rng(seed, "prune/random", len(found))
                 heads = rng.random(block.heads) * 4 * spec.head_dim
                 ffn = rng.random(block.ffn) * 3
-        found.append(BlockValue(heads=heads, ffn=ffn))
+        measured = block.history_frames and mix in ("taylor", "activation", "ablation")
+        history = _part_of_history(s) if measured else None
+        found.append(BlockValue(heads=heads, ffn=ffn, history=history))
     return tuple(found)
+
+
+def _part_of_history(scores: BlockScores) -> float:
+    """What the attention of a block owes to past frames, 0 to 1."""
+    lost, of_it = scores.lost_attention, scores.lost_history
+    return min(1.0, of_it / lost) if lost > 0 else 0.0
 
 
 def _share(scores: Array) -> Array:
@@ -166,7 +175,8 @@ def _rows(weights: Mapping[str, Tensor], name: str, sections: int, groups: int) 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sums:
     """Of one block over clips: Taylor scores and sizes of outputs, heads [H] and channels [F];
-    `lost` [2]: rises of the loss without attention and without the feed-forward part.
+    `lost` [3]: rises of the loss without attention, without the feed-forward part, and without
+    past frames.
     """
 
     taylor: tuple[Array, Array]
@@ -177,7 +187,7 @@ class _Sums:
     def of(block: BlockSpec) -> _Sums:
         """Nothing yet."""
         empty = [(np.zeros(block.heads), np.zeros(block.ffn)) for _ in range(2)]
-        return _Sums(taylor=empty[0], activation=empty[1], lost=np.zeros(2))
+        return _Sums(taylor=empty[0], activation=empty[1], lost=np.zeros(3))
 
 
 def _scores(
@@ -196,6 +206,7 @@ def _scores(
         magnitude_ffn=down + _rows(weights, f"blocks.{index}.up", 2, block.ffn),
         lost_attention=float(lost[0]),
         lost_ffn=float(lost[1]),
+        lost_history=float(lost[2]),
     )
 
 
@@ -206,9 +217,11 @@ def _lost(
     tables: Tables[Tensor],
     config: TrainConfig,
     tokens: Sequence[Tensor],
+    whole: Tensor,
 ) -> Array:
-    """Loss of a batch without attention and without the feed-forward part of each block [L, 2]:
-    their last matrices are zero for that while (equation 19).
+    """Rise over `whole` of the loss of a batch without attention, without the feed-forward part and
+    without past frames in each block [L, 3]; the last matrix of a half is zero for that while
+    (equation 19).
 
     `tokens` are those before each block, where such a forward begins.
     """
@@ -224,20 +237,27 @@ def _lost(
             losses.append(loss_of(net, batch, tables, config.loss)[0])
             for weight, value in zip(last, saved, strict=True):
                 weight.copy_(value)
+        net.parts = _resumed(index, tokens[index], alone=True)
+        seeing = bool(block.history_frames)
+        losses.append(loss_of(net, batch, tables, config.loss)[0] if seeing else whole)
     net.parts = PLAIN
-    return torch.stack(losses).double().reshape(-1, 2).cpu().numpy()
+    return (torch.stack(losses) - whole).double().reshape(-1, 3).cpu().numpy()
 
 
-def _resumed(index: int, tokens: Tensor) -> Parts:
-    """The parts of a forward that has done its first `index` blocks, which led to `tokens`."""
+def _resumed(index: int, tokens: Tensor, alone: bool = False) -> Parts:
+    """The parts of a forward that has done its first `index` blocks, which led to `tokens`; the
+    next sees no past frames if `alone`.
+    """
     left = index
 
     def block(*args: Any) -> Tensor:
         nonlocal left
-        if not left:
-            return transformer_block(*args)
         left -= 1
-        return tokens
+        if left >= 0:
+            return tokens
+        if alone and left == -1:
+            args = (*args[:3], replace(args[3], history_frames=0), *args[4:])
+        return transformer_block(*args)
 
     def embed(*_: Any) -> Tensor:
         nonlocal left

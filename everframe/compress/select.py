@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from everframe.arch.spec import BlockSpec, Spec
 from everframe.core.errors import UserError
 
 Array = NDArray[np.float64]
-Only = Literal["both", "depth", "width"]
+Only = Literal["both", "depth", "width", "history"]
 ONLY: tuple[Only, ...] = get_args(Only)
 FRONT = 20_000
 """Undominated choices that are followed. Where there are more, which takes some ten blocks, one is
@@ -30,19 +31,24 @@ kept in each of so many equal parts of the budget.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockValue:
     """Importance within one block: `heads` [H] and `ffn` [F], 0 or more; the value of keeping some
-    of them is their sum.
+    of them is their sum. history: the part of what the heads are worth, 0 to 1, that is gone when
+    they see this frame only; None if that is not known, and then past frames are not cut off.
     """
 
     heads: Array
     ffn: Array
+    history: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What stays of one block: rising indices of heads and of feed-forward channels."""
+    """What stays of one block: rising indices of heads and of feed-forward channels, and whether
+    the heads still see past frames (if they did).
+    """
 
     heads: tuple[int, ...]
     ffn: tuple[int, ...]
+    history: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +57,14 @@ class Option:
 
     heads: int
     ffn: int
+    history: bool
     cost_ms: float
     value: float
-    remembers: bool
+
+    @property
+    def stays(self) -> bool:
+        """Whether anything is left of the block."""
+        return self.heads + self.ffn > 0
 
 
 def everything(spec: Spec) -> tuple[Kept, ...]:
@@ -69,7 +80,7 @@ def shape_of(spec: Spec, kept: Sequence[Kept]) -> Spec:
         BlockSpec(
             heads=len(k.heads),
             ffn=len(k.ffn),
-            history_frames=block.history_frames if k.heads else 0,
+            history_frames=block.history_frames if k.heads and k.history else 0,
         )
         for block, k in zip(spec.blocks, kept, strict=True)
         if k.heads or k.ffn
@@ -97,14 +108,15 @@ def choose(
     """Keep what is worth most within the budget (equation 21): exact for networks of a few blocks,
     and never above the budget (`FRONT`).
 
-    A network with history keeps at least one block that sees it.
+    At least one block stays.
 
     Args:
         spec: the network to prune.
         values: importance, per block.
         table: costs of blocks.
         budget_ms: for one denoising step.
-        only: `depth` keeps or drops whole blocks, `width` drops no half of a block.
+        only: `depth` keeps or drops whole blocks, `width` drops no half of a block and no past
+            frames, `history` drops nothing else.
 
     Raises:
         UserError: the smallest network costs more than the budget, or the table does not fit.
@@ -112,7 +124,7 @@ def choose(
     if table.total(spec) <= budget_ms:
         return everything(spec)
     options = [
-        _options(spec, block, value, table, only)
+        _options(block, value, table, only)
         for block, value in zip(spec.blocks, values, strict=True)
     ]
     least = _smallest(options)
@@ -124,46 +136,61 @@ def choose(
         )
     chosen = _solve(options, table.fixed_ms, budget_ms) or least
     return tuple(
-        Kept(heads=best(value.heads, option.heads), ffn=best(value.ffn, option.ffn))
+        Kept(
+            heads=best(value.heads, option.heads),
+            ffn=best(value.ffn, option.ffn),
+            history=option.history,
+        )
         for value, option in zip(values, chosen, strict=True)
     )
 
 
-def _options(
-    spec: Spec, block: BlockSpec, value: BlockValue, table: CostTable, only: Only
-) -> list[Option]:
+def _options(block: BlockSpec, value: BlockValue, table: CostTable, only: Only) -> list[Option]:
     """All shapes of a block: the widths of the table, and its own."""
-    heads = range(block.heads + 1)
     ffn = sorted({0, block.ffn, *(width for width in table.ffn if width < block.ffn)})
     by_heads = np.concatenate([[0.0], np.cumsum(-np.sort(-value.heads))])
     by_ffn = np.concatenate([[0.0], np.cumsum(-np.sort(-value.ffn))])
     found: list[Option] = []
-    for h in heads:
-        attention_ms = table.attention(h, block.history_frames)
-        for f in ffn:
-            whole = (h, f) == (block.heads, block.ffn)
-            gone = h + f == 0
-            halved = (block.heads and not h) or (block.ffn and not f)
-            if (only == "depth" and not whole and not gone) or (only == "width" and halved):
-                continue
-            found.append(
-                Option(
-                    heads=h,
-                    ffn=f,
-                    cost_ms=attention_ms + table.feed_forward(f),
-                    value=float(by_heads[h] + by_ffn[f]),
-                    remembers=bool(h and block.history_frames) if spec.window else not gone,
-                )
+    for history, h, f in product((True, False), range(block.heads + 1), ffn):
+        if not _allowed(block, value, only, (h, f, history)):
+            continue
+        share = 1.0 if history else 1.0 - (value.history or 0.0)
+        attention_ms = table.attention(h, block.history_frames if history else 0)
+        found.append(
+            Option(
+                heads=h,
+                ffn=f,
+                history=history,
+                cost_ms=attention_ms + table.feed_forward(f),
+                value=float(by_heads[h] * share + by_ffn[f]),
             )
+        )
     return _undominated(found)
+
+
+def _allowed(block: BlockSpec, value: BlockValue, only: Only, shape: tuple[int, int, bool]) -> bool:
+    """Whether a block may become `shape`: heads, channels, whether it sees past frames."""
+    h, f, history = shape
+    if not history and not (h and block.history_frames and value.history is not None):
+        return False
+    whole, gone = (h, f) == (block.heads, block.ffn), h + f == 0
+    match only:
+        case "both":
+            return True
+        case "depth":
+            return history and (whole or gone)
+        case "width":
+            return history and not ((block.heads and not h) or (block.ffn and not f))
+        case "history":
+            return whole
 
 
 def _undominated(options: Sequence[Option]) -> list[Option]:
     """Without options that another one beats for the same cost or less."""
     kept: list[Option] = []
-    for remembers in (False, True):
+    for stays in (False, True):
         top = -1.0
-        same = [option for option in options if option.remembers == remembers]
+        same = [option for option in options if option.stays == stays]
         for option in sorted(same, key=lambda o: (o.cost_ms, -o.value)):
             if option.value > top:
                 kept.append(option)
@@ -172,17 +199,17 @@ def _undominated(options: Sequence[Option]) -> list[Option]:
 
 
 def _smallest(options: Sequence[Sequence[Option]]) -> list[Option]:
-    """The cheapest network that remembers something."""
+    """The cheapest network of which a block stays."""
 
     def cost(option: Option) -> float:
         return option.cost_ms
 
     cheapest = [min(block, key=cost) for block in options]
-    if any(option.remembers for option in cheapest):
+    if any(option.stays for option in cheapest):
         return cheapest
     ways: list[tuple[float, int, Option]] = []
     for i, block in enumerate(options):
-        able = [option for option in block if option.remembers]
+        able = [option for option in block if option.stays]
         if able:
             one = min(able, key=cost)
             ways.append((one.cost_ms - cheapest[i].cost_ms, i, one))
@@ -193,14 +220,14 @@ def _smallest(options: Sequence[Sequence[Option]]) -> list[Option]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Front:
     """Undominated choices for the blocks so far, by rising cost and worth. option: of the last
-    block; parent: place in the front before; remembered: which of the two fronts before that was.
+    block; parent: place in the front before; stayed: which of the two fronts before that was.
     """
 
     cost_ms: Array
     worth: Array
     option: NDArray[np.intp]
     parent: NDArray[np.intp]
-    remembered: NDArray[np.intp]
+    stayed: NDArray[np.intp]
 
     @staticmethod
     def of(columns: NDArray[np.float64], bin_ms: float) -> _Front:
@@ -213,13 +240,13 @@ class _Front:
         if columns.shape[1] > FRONT:  # the last of a bin has the greatest worth
             bins = np.floor(columns[0] / bin_ms)
             columns = columns[:, np.concatenate([bins[1:] != bins[:-1], [True]])]
-        option, parent, remembered = columns[2:].astype(np.intp)
+        option, parent, stayed = columns[2:].astype(np.intp)
         return _Front(
             cost_ms=columns[0],
             worth=columns[1],
             option=option,
             parent=parent,
-            remembered=remembered,
+            stayed=stayed,
         )
 
 
@@ -228,7 +255,7 @@ def _solve(
 ) -> list[Option] | None:
     """Multiple-choice knapsack, block by block: one option each. None: nothing fits.
 
-    Two fronts are kept: networks that remember nothing yet, and those that do.
+    Two fronts are kept: networks without a block yet, and those that have one.
     """
     rest_ms = [min(o.cost_ms for o in block) for block in options]
     none = np.zeros((5, 0))
@@ -245,7 +272,7 @@ def _solve(
                 columns = np.zeros((5, len(fits)))
                 columns[0], columns[1] = cost[fits], front.worth[fits] + option.value
                 columns[2], columns[3], columns[4] = number, fits, state
-                grown[state | int(option.remembers)].append(columns)
+                grown[state | int(option.stays)].append(columns)
         fronts.append([_Front.of(np.concatenate(parts, 1), bin_ms) for parts in grown])
     if not len(fronts[-1][1].worth):
         return None
@@ -254,5 +281,5 @@ def _solve(
     for index in reversed(range(len(options))):
         front = fronts[index + 1][state]
         chosen.append(options[index][front.option[place]])
-        state, place = int(front.remembered[place]), int(front.parent[place])
+        state, place = int(front.stayed[place]), int(front.parent[place])
     return chosen[::-1]

@@ -44,6 +44,8 @@ def _block(
     """The rows and columns of one block that stay."""
     gone = (() if keep.heads else ATTENTION) + (() if keep.ffn else FEED_FORWARD)
     out = {name: np.array(value) for name, value in weights.items() if name not in gone}
+    if not keep.history:
+        out.pop("age", None)
     if keep.heads:
         chosen = list(keep.heads)
         for name, sections in (("qkv", 3), ("prompt_kv", 2)):

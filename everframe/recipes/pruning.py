@@ -82,7 +82,7 @@ def check_plan(plan: PrunePlan) -> None:
 def describe(how: dict[str, Any], before: Bundle, after: Bundle) -> str:
     """The candidates and the choice as text for a terminal."""
     start = how["before"]
-    lines = [f"{'':<20} {'ms':>8} {'rollout loss':>13}  heads x channels"]
+    lines = [f"{'':<20} {'ms':>8} {'rollout loss':>13}  heads x channels + past frames"]
     lines.append(_line("before", start, _shape(before.spec.to_dict()["blocks"])))
     lines += [_line(row["name"], row, _shape(row["blocks"])) for row in how["candidates"]]
     count = parameter_count(before.spec) / 1e6, parameter_count(after.spec) / 1e6
@@ -95,7 +95,12 @@ def _line(name: str, row: dict[str, Any], shape: str) -> str:
 
 
 def _shape(blocks: list[dict[str, int]]) -> str:
-    return " ".join(f"{block['heads']}x{block['ffn']}" for block in blocks)
+    """Heads x channels of each block, and past frames where it sees any."""
+    return " ".join(
+        f"{block['heads']}x{block['ffn']}"
+        + (f"+{past}" if (past := block["history_frames"]) else "")
+        for block in blocks
+    )
 
 
 def _card(name: str, how: dict[str, Any]) -> str:

@@ -243,6 +243,12 @@ def commit(folder: Path) -> str | None:
     return done.stdout.strip() or None
 
 
+def visible_gpu(number: int) -> str:
+    """Of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names it."""
+    mine = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return mine.split(",")[number] if mine else str(number)
+
+
 def hardware() -> dict[str, object]:
     """Processor model, cores that this process may use, and NVIDIA devices."""
     return {

@@ -72,7 +72,7 @@ def measure_blocks(
     heads = tuple(range(max(block.heads for block in spec.blocks) + 1))
     widest = max(block.ffn for block in spec.blocks)
     ffn = tuple(sorted({0, widest, *range(bench.ffn_step, widest, bench.ffn_step)}))
-    histories = sorted({block.history_frames for block in spec.blocks if block.heads})
+    histories = sorted({0, *(block.history_frames for block in spec.blocks if block.heads)})
     shapes = [BlockSpec(heads=h, ffn=0, history_frames=a) for a in histories for h in heads[1:]]
     shapes += [BlockSpec(heads=0, ffn=f) for f in ffn[1:]]
     networks = [replace(spec, blocks=spec.blocks + (s,) * bench.copies) for s in shapes]

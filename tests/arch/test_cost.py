@@ -11,7 +11,7 @@ from everframe.arch.flops import flops, step_flops
 from everframe.arch.spec import BlockSpec, Spec
 from everframe.core.errors import UserError
 from everframe.diffusion.programs import step_program
-from tests.nets import HALVES, TINY, UNEVEN
+from tests.nets import ALONE, HALVES, TINY, UNEVEN
 
 TABLE = CostTable(
     width=TINY.width,
@@ -72,7 +72,9 @@ def test_files(tmp_path: Path) -> None:
         CostTable.load(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES], ids=["tiny", "uneven", "halves"])
+@pytest.mark.parametrize(
+    "spec", [TINY, UNEVEN, HALVES, ALONE], ids=["tiny", "uneven", "halves", "alone"]
+)
 def test_operations_are_those_of_the_step_that_engines_run(spec: Spec) -> None:
     assert step_flops(spec, 32, 48) == flops(step_program(spec, 32, 48))
 

@@ -12,6 +12,7 @@ from everframe.arch.spec import Spec
 from everframe.arch.torch_ops import TorchOps
 from everframe.diffusion.programs import step_program
 from tests.nets import (
+    ALONE,
     HALVES,
     HEIGHT,
     TINY,
@@ -45,7 +46,9 @@ def names(program: Program) -> set[str]:
     return set(program.named("input"))
 
 
-@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES], ids=["tiny", "uneven", "halves"])
+@pytest.mark.parametrize(
+    "spec", [TINY, UNEVEN, HALVES, ALONE], ids=["tiny", "uneven", "halves", "alone"]
+)
 @torch.no_grad()
 def test_held_values_and_the_rest_make_the_step(spec: Spec) -> None:
     whole = step_program(spec, HEIGHT, WIDTH)

@@ -12,12 +12,12 @@ from everframe.arch.spec import BlockSpec, Spec
 from everframe.arch.weights import parameter_count, weight_table
 from everframe.core.errors import UserError
 from everframe.train.step import torch_step_features
-from tests.nets import HALVES, TINY, UNEVEN, random_weights
+from tests.nets import ALONE, HALVES, TINY, UNEVEN, random_weights
 
 BLOCK = BlockSpec(heads=1, ffn=8)
 
 
-@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES, *PRESETS.values()])
+@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES, ALONE, *PRESETS.values()])
 def test_a_spec_survives_json(spec: Spec) -> None:
     assert Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 

@@ -20,7 +20,9 @@ from everframe.compress.importance import (
     of_weights,
     values,
 )
+from everframe.compress.select import everything
 from everframe.compress.shortcut import pick
+from everframe.compress.slim import slim
 from everframe.train.rollouts import LongClips, run_live, to_u8
 from everframe.train.step import ClipInputs, loss_of
 from tests.nets import HALVES, UNEVEN, random_weights
@@ -143,6 +145,33 @@ def test_the_lost_loss_is_that_of_the_network_without_the_half() -> None:
         net.params()["blocks.2.down"].zero_()
     without = float(np.mean([loss(net, batch) for batch in inputs]))
     assert scores[2].lost_ffn == pytest.approx(max(0.0, without - whole), rel=1e-4, abs=1e-6)
+
+
+def test_the_lost_loss_is_that_of_the_network_without_past_frames() -> None:
+    net = network()
+    inputs = batches(net)
+    scores = measure(net, inputs, CONFIG)
+    whole = float(np.mean([loss(net, batch) for batch in inputs]))
+    assert [score.lost_history > 0 for score in scores][1] is False
+    kept = list(everything(UNEVEN))
+    kept[0] = replace(kept[0], history=False)
+    weights, spec = slim(net.arrays(), UNEVEN, kept)
+    blind = Net(spec)
+    blind.load_arrays(weights)
+    without = float(np.mean([loss(blind, batch) for batch in inputs]))
+    assert scores[0].lost_history == pytest.approx(max(0.0, without - whole), rel=1e-3, abs=1e-6)
+
+
+def test_history_is_a_part_of_what_attention_is_worth() -> None:
+    net = network()
+    scores = measure(net, batches(net, 1), CONFIG)
+    first = replace(scores[0], lost_attention=2.0, lost_history=0.5)
+    for mix in MIXES:
+        found = [v.history for v in values(UNEVEN, (first, *scores[1:]), mix)]
+        assert found[1] is None
+        assert found[0] == (None if mix in ("magnitude", "random") else 0.25)
+    beyond = replace(first, lost_history=3.0)
+    assert values(UNEVEN, (beyond, *scores[1:]), "ablation")[0].history == 1
 
 
 @pytest.mark.parametrize("mix", MIXES)

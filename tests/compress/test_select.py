@@ -36,45 +36,62 @@ TABLE = CostTable(
 
 def random_values(seed: int, spec: Spec = SPEC) -> list[BlockValue]:
     rng = np.random.default_rng(seed)
-    return [BlockValue(heads=rng.random(b.heads) * 8, ffn=rng.random(b.ffn)) for b in spec.blocks]
+    return [
+        BlockValue(
+            heads=rng.random(b.heads) * 8,
+            ffn=rng.random(b.ffn),
+            history=rng.random() if b.history_frames else None,
+        )
+        for b in spec.blocks
+    ]
 
 
 def worth(values: list[BlockValue], kept: tuple[Kept, ...]) -> float:
     return sum(
-        float(v.heads[list(k.heads)].sum() + v.ffn[list(k.ffn)].sum())
+        float(
+            v.heads[list(k.heads)].sum() * (1 if k.history else 1 - (v.history or 0))
+            + v.ffn[list(k.ffn)].sum()
+        )
         for v, k in zip(values, kept, strict=True)
     )
 
 
-def allowed(block: BlockSpec, heads: int, ffn: int, only: Only) -> bool:
-    if only == "depth":
-        return (heads, ffn) in ((0, 0), (block.heads, block.ffn))
-    return only == "both" or (heads > 0 and ffn > 0)
+def allowed(block: BlockSpec, heads: int, ffn: int, past: int, only: Only) -> bool:
+    whole = (heads, ffn) == (block.heads, block.ffn)
+    same = past == (block.history_frames if heads else 0)
+    return {
+        "both": True,
+        "depth": same and (whole or (heads, ffn) == (0, 0)),
+        "width": same and heads > 0 and ffn > 0,
+        "history": whole,
+    }[only]
 
 
 def tried(values: list[BlockValue], budget_ms: float, only: Only) -> float:
     """The greatest worth over every network."""
     shapes = [
         [
-            (h, f)
+            (h, f, past)
             for h in range(block.heads + 1)
             for f in TABLE.ffn
-            if f <= block.ffn and allowed(block, h, f, only)
+            for past in {0, block.history_frames if h else 0}
+            if f <= block.ffn and allowed(block, h, f, past, only)
         ]
         for block in SPEC.blocks
     ]
     found = -1.0
     for network in product(*shapes):
         blocks = [
-            BlockSpec(heads=h, ffn=f, history_frames=block.history_frames if h else 0)
-            for block, (h, f) in zip(SPEC.blocks, network, strict=True)
+            BlockSpec(heads=h, ffn=f, history_frames=past) for h, f, past in network if h or f
         ]
-        remembers = any(block.history_frames for block in blocks)
         cost = TABLE.fixed_ms + sum(TABLE.block(block) for block in blocks)
-        if remembers and cost <= budget_ms + 1e-9:
+        if blocks and cost <= budget_ms + 1e-9:
             total = sum(
-                float(np.sort(v.heads)[::-1][:h].sum() + np.sort(v.ffn)[::-1][:f].sum())
-                for v, (h, f) in zip(values, network, strict=True)
+                float(
+                    np.sort(v.heads)[::-1][:h].sum() * (1 if past else 1 - (v.history or 0))
+                    + np.sort(v.ffn)[::-1][:f].sum()
+                )
+                for v, (h, f, past) in zip(values, network, strict=True)
             )
             found = max(found, total)
     return found
@@ -85,7 +102,8 @@ def tried(values: list[BlockValue], budget_ms: float, only: Only) -> float:
 def test_the_choice_is_the_best_of_all_networks(budget_ms: float, only: Only) -> None:
     for seed in range(4):
         values = random_values(seed)
-        if only == "width" and budget_ms < 2 + 0.75 + 1.0 + 1.0:
+        least = {"width": 4.75, "history": 6.75}.get(only, 0.0)
+        if budget_ms < least:
             with pytest.raises(UserError, match="below the smallest network"):
                 choose(SPEC, values, TABLE, budget_ms, only)
             continue
@@ -107,7 +125,6 @@ def test_odd_costs_stay_within_the_budget(seed: int) -> None:
         budget_ms = table.fixed_ms + share * (whole - table.fixed_ms)
         kept = choose(SPEC, random_values(seed), table, budget_ms)
         assert table.total(shape_of(SPEC, kept)) <= budget_ms
-        assert shape_of(SPEC, kept).window == 2
 
 
 def test_a_budget_above_the_cost_keeps_everything() -> None:
@@ -136,29 +153,47 @@ def test_the_best_heads_and_channels_stay_in_their_order() -> None:
             assert all(scores[i] >= scores[j] for i in chosen for j in left)
 
 
-def test_memory_is_never_pruned_away() -> None:
-    """Even where everything else is worth more."""
-    values = [
-        BlockValue(heads=v.heads * (0 if b.history_frames else 1), ffn=v.ffn)
-        for v, b in zip(random_values(0), SPEC.blocks, strict=True)
-    ]
-    kept = choose(SPEC, values, TABLE, 4.0)
-    assert shape_of(SPEC, kept).window == 2
+def test_past_frames_go_first_where_they_are_worth_nothing_and_stay_where_much() -> None:
+    saved_ms = 0.75 + 0.25
+    budget_ms = TABLE.total(SPEC) - saved_ms
+    for worth_of_it, window in ((0.0, 0), (1.0, 2)):
+        values = [
+            replace(v, history=worth_of_it if b.history_frames else None)
+            for v, b in zip(random_values(0), SPEC.blocks, strict=True)
+        ]
+        left = shape_of(SPEC, choose(SPEC, values, TABLE, budget_ms))
+        assert left.window == window
+        assert (parameters(left) == parameters(SPEC)) == (window == 0)
 
 
-@pytest.mark.parametrize("budget_ms", [1.0, 2.7, 0.0, -1.0, float("nan")])
+def parameters(spec: Spec) -> list[tuple[int, int]]:
+    return [(block.heads, block.ffn) for block in spec.blocks]
+
+
+def test_past_frames_of_unknown_worth_are_not_cut_off() -> None:
+    values = [replace(value, history=None) for value in random_values(1)]
+    for only in ("both", "width", "depth"):
+        for block in shape_of(SPEC, choose(SPEC, values, TABLE, 5.5, only)).blocks:
+            assert block.heads == 0 or block.history_frames in {
+                x.history_frames for x in SPEC.blocks
+            }
+    with pytest.raises(UserError, match="below the smallest network"):
+        choose(SPEC, values, TABLE, 7.0, "history")
+
+
+@pytest.mark.parametrize("budget_ms", [1.0, 2.2, 0.0, -1.0, float("nan")])
 def test_a_budget_below_the_smallest_network_names_it(budget_ms: float) -> None:
-    with pytest.raises(UserError, match=r"smallest network, 2\.750 ms.*--budget-ms"):
+    with pytest.raises(UserError, match=r"smallest network, 2\.250 ms.*--budget-ms"):
         choose(SPEC, random_values(0), TABLE, budget_ms)
-    kept = choose(SPEC, random_values(0), TABLE, 2.75)
-    assert TABLE.total(shape_of(SPEC, kept)) == 2.75
+    kept = choose(SPEC, random_values(0), TABLE, 2.25)
+    assert TABLE.total(shape_of(SPEC, kept)) == 2.25
 
 
 def test_operations_and_milliseconds_choose_differently() -> None:
     """The control: where time has steps, counting operations buys less for the same time."""
     values = [BlockValue(heads=np.ones(b.heads), ffn=np.ones(b.ffn)) for b in SPEC.blocks]
     counted = flop_table(SPEC, 32, 48, like=TABLE)
-    budget_ms = 5.5
+    budget_ms = 4.5
     by_flops = choose(SPEC, values, counted, budget_ms)
     assert counted.total(shape_of(SPEC, by_flops)) <= budget_ms
     assert by_flops != choose(SPEC, values, TABLE, budget_ms)

@@ -43,6 +43,7 @@ KEPT = {
     ),
     "feed-forward": (Kept(heads=(0, 1), ffn=()), *everything(UNEVEN)[1:]),
     "a block": (everything(UNEVEN)[0], Kept(heads=(), ffn=()), everything(UNEVEN)[2]),
+    "past frames": (replace(everything(UNEVEN)[0], history=False), *everything(UNEVEN)[1:]),
     "much": (Kept(heads=(), ffn=(7,)), Kept(heads=(), ffn=()), Kept(heads=(1,), ffn=(0, 9))),
 }
 

@@ -27,6 +27,7 @@ from everframe.runtime.openvino_engine import graph_compiler
 from everframe.runtime.program_engine import HELD_INPUTS, Compile, narrowed, widened
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.nets import (
+    ALONE,
     HALVES,
     HEIGHT,
     TINY,
@@ -62,7 +63,9 @@ def close_frames(a: Array, b: Array) -> bool:
 
 
 @pytest.mark.parametrize("back_end", COMPILERS)
-@pytest.mark.parametrize("spec", [TINY, UNEVEN, HALVES], ids=["tiny", "uneven", "halves"])
+@pytest.mark.parametrize(
+    "spec", [TINY, UNEVEN, HALVES, ALONE], ids=["tiny", "uneven", "halves", "alone"]
+)
 @pytest.mark.parametrize("filled", [0, 1])
 @torch.no_grad()
 def test_the_exported_step_is_the_eager_step(back_end: str, spec: Spec, filled: int) -> None:

@@ -21,7 +21,7 @@ from everframe.runtime.megakernel.encode import TASK
 from everframe.runtime.megakernel.tiles import Tiles
 from everframe.runtime.torch_engine import TorchEngine, torch_engine
 from tests.exact import ExactEngine, same_memory_errors
-from tests.nets import HALVES, TINY, UNEVEN, random_bundle, random_frame, random_tokens
+from tests.nets import ALONE, HALVES, TINY, UNEVEN, random_bundle, random_frame, random_tokens
 from tests.runtime.megakernel.launches import first_up, noise_of
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton") is not None
@@ -88,6 +88,7 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
         (FINE_HEADS, 1, replace(SPLIT, down_parts=1), 1, EVEN_SIZE),
         (UNEVEN, 2, None, 7, SIZE),
         (HALVES, 2, None, 5, SIZE),
+        (ALONE, 1, None, 5, SIZE),
         (WIDE_HEADS, 1, None, 1, SIZE),
         (UNEVEN, 1, SPLIT, 1, SIZE),
         (UNEVEN, 1, SPLIT, 13, SIZE),
@@ -102,6 +103,7 @@ def frames(engine: TorchEngine, steps: int, count: int) -> list[np.ndarray]:
         "head 128, full tiles",
         "uneven, two steps, 7 CTAs",
         "halves, 5 CTAs",
+        "no past frames, 5 CTAs",
         "head 128",
         "split",
         "split, 13 CTAs",

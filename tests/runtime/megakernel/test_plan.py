@@ -13,11 +13,11 @@ from everframe.diffusion.programs import step_program
 from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.tiles import default_tiles
-from tests.nets import HALVES, TINY, UNEVEN
+from tests.nets import ALONE, HALVES, TINY, UNEVEN
 
 
 @pytest.mark.parametrize(
-    "spec", [*PRESETS.values(), UNEVEN, HALVES], ids=[*PRESETS, "uneven", "halves"]
+    "spec", [*PRESETS.values(), UNEVEN, HALVES, ALONE], ids=[*PRESETS, "uneven", "halves", "alone"]
 )
 def test_the_plan_is_the_spec(spec: Spec) -> None:
     found = plan_frame(step_program(spec, 2 * spec.patch, 3 * spec.patch))
