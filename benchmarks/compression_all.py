@@ -3,9 +3,10 @@
     python -m benchmarks.compression_all --gpus 2 --slots 6 --teacher-seconds 540 \
         --cost cost.json --budget-ms 15 --steps 800 --recover 60 streams=16 compile=false
 
-The teacher is trained on the first GPU, alone if there are others; meanwhile these take what needs
-no teacher, `--slots` runs at a time on each; then all take what is left. A run that fails is tried
-once more from its last state. Stopped, the same command goes on. Logs: `OUT/log_NAME.txt`.
+The teacher, if a run needs it, is trained on the first GPU, alone if there are others; meanwhile
+these take what needs no teacher, `--slots` runs at a time on each; then all take what is left. A
+run that fails is tried once more from its last state. Stopped, the same command goes on. Logs:
+`OUT/log_NAME.txt`.
 """
 
 from __future__ import annotations
@@ -116,8 +117,11 @@ def jobs(args: argparse.Namespace, late: Sequence[str]) -> list[Job]:
     command = [sys.executable, "-m", "everframe", "train", "teacher", *TEACHER_RECIPE]
     command += [f"seconds={args.teacher_seconds:g}", f"footage={args.footage}"]
     command += [*args.teacher_set, "--out", str(args.out / TEACHER)]
-    found = [Job(name=TEACHER, command=tuple(command), needs=(), made=teacher)]
-    for name in args.runs.split(","):
+    names = args.runs.split(",")
+    found: list[Job] = []
+    if any("teacher" in (RUNS[name].guide, RUNS[name].net) for name in names):
+        found.append(Job(name=TEACHER, command=tuple(command), needs=(), made=teacher))
+    for name in names:
         run = RUNS[name]
         needs: list[Path] = []
         if "teacher" in (run.guide, run.net):

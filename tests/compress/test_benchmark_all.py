@@ -90,6 +90,12 @@ def test_every_run_is_planned_and_what_is_done_is_left_out(tmp_path: Path) -> No
     assert "taylor" not in {one.name for one in jobs(arguments(tmp_path), [])}
 
 
+def test_no_teacher_is_trained_where_no_run_needs_one(tmp_path: Path) -> None:
+    few = arguments(tmp_path)
+    few.runs = "taylor,distilled-studio,source"
+    assert [one.name for one in jobs(few, [])] == few.runs.split(",")
+
+
 def test_bad_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--cost", "cost.json", "--budget-ms", "20", "--out", str(tmp_path)]
     with pytest.raises(SystemExit, match="no run named 'tailor'; there are taylor"):
