@@ -17,6 +17,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 from everframe.runtime.megakernel.gluon_loader import at_least_one, key_tiles, tile_of
 from everframe.runtime.megakernel.gluon_memory import (
     AGES,
+    ATTEND,
     ATTEND_PART,
     HALF,
     KEYS,
@@ -26,16 +27,17 @@ from everframe.runtime.megakernel.gluon_memory import (
     WIDE,
     accumulator,
     first_row,
+    left_behind,
     merged,
     release,
     skip,
     slot,
     stage_out,
     start_of,
-    stored,
     turn,
     word,
 )
+from everframe.runtime.megakernel.gluon_sums import packed, places, sums_at, unpacked
 
 EMPTY = gl.constexpr(-1e30)
 NO_AGE = gl.constexpr(AGES.value - 1)
@@ -156,11 +158,12 @@ def step(
 
 @gluon.jit
 def look(
-    d, ring, q_free, it, count, before, begin, current, frames, left,
+    d, op, counters, error, epoch, ring, q_free, it, count, before, begin, current, frames, left,
     W: gl.constexpr, N: gl.constexpr, HD: gl.constexpr, SCALE: gl.constexpr, BOUNDED: gl.constexpr,
+    LIMIT: gl.constexpr,
 ):  # fmt: skip
     """All key tiles of a task. Queries lie beside the first two stages of keys, keys and values in
-    one each.
+    one each. The last sum is in flight while the other parts are waited for.
     """
     FOLD: gl.constexpr = 128 // HD
     FULL: gl.constexpr = N // KEYS
@@ -211,54 +214,87 @@ def look(
     gl.thread_barrier()
     mbarrier.arrive(q_free, count=1)
     out = warpgroup_mma(p, pairs.index(slot(it) * FOLD), out, is_async=True)
+    if op == ATTEND:
+        merged(counters, error, d, epoch, LIMIT)
     out = warpgroup_mma_wait(num_outstanding=0, deps=(out,))
     release(empty, slot(it))
     return top, total, out, it + 1
 
 
 @gluon.jit
-def add_others(
-    d, sums, rows, top, total, out, layout: gl.constexpr,
-    HEADS: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr,
+def other_part(
+    own, row, rows, ROWS: gl.constexpr, HD: gl.constexpr, BOUNDED: gl.constexpr
 ):  # fmt: skip
-    """The other parts, in their order, to this one, which comes last."""
-    cols = gl.arange(0, HD, layout=gl.SliceLayout(0, layout))
-    base = sums + start_of(word(d, 11))
-    for part in range(word(d, 13) - 1):
-        own = base + part * (HEADS * ROWS * (HD + 2))
-        other = gl.load(own + ROWS * HD + rows, cache_modifier=".cg")
-        higher = gl.maximum(top, other)
-        mine, fade = gl.exp2(top - higher), gl.exp2(other - higher)
-        total = total * mine
-        total += gl.load(own + ROWS * (HD + 1) + rows, cache_modifier=".cg") * fade
-        their = gl.load(own + rows[:, None] * HD + cols[None, :], cache_modifier=".cg")
-        out = out * mine[:, None] + their * fade[:, None]
+    """Maximum, denominator and sums, packed, of another part, on their way. The maximum is 0 where
+    nobody keeps one, and not stored.
+    """
+    their = sums_at(places(own + row * HD, HD))
+    total = sums_at(own + ROWS * (HD + 1) + rows)
+    top = total
+    if not BOUNDED:
+        top = sums_at(own + ROWS * HD + rows)
+    return top, total, their
+
+
+@gluon.jit
+def both(top, total, out, other, BOUNDED: gl.constexpr):
+    """Two parts together."""
+    their_top, their_total, their = other
+    if BOUNDED:
+        total += their_total
+        out += unpacked(their)
+    else:
+        higher = gl.maximum(top, their_top)
+        mine, fade = gl.exp2(top - higher), gl.exp2(their_top - higher)
+        total = total * mine + their_total * fade
+        out = out * mine[:, None] + unpacked(their) * fade[:, None]
         top = higher
+    return top, total, out
+
+
+@gluon.jit
+def add_others(
+    d, sums, row, rows, top, total, out,
+    HEADS: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr, BOUNDED: gl.constexpr,
+):  # fmt: skip
+    """The other parts, in their order, to this one, which comes last; two at a time are on their
+    way, for which the registers suffice.
+    """
+    STRIDE: gl.constexpr = HEADS * ROWS * (HD + 2)
+    own = sums + start_of(word(d, 11))
+    others = word(d, 13) - 1
+    for part in range(0, others - 1, 2):
+        one = other_part(own + part * STRIDE, row, rows, ROWS, HD, BOUNDED)
+        two = other_part(own + (part + 1) * STRIDE, row, rows, ROWS, HD, BOUNDED)
+        top, total, out = both(top, total, out, one, BOUNDED)
+        top, total, out = both(top, total, out, two, BOUNDED)
+    if others % 2 == 1:
+        one = other_part(own + (others - 1) * STRIDE, row, rows, ROWS, HD, BOUNDED)
+        top, total, out = both(top, total, out, one, BOUNDED)
     return total, out
 
 
 @gluon.jit
 def finish(
-    d, op, sums, counters, error, epoch, row, top, total, out, output, used,
+    d, op, sums, row, top, total, out, output, used,
     HEADS: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr, layout: gl.constexpr,
-    LIMIT: gl.constexpr,
+    BOUNDED: gl.constexpr,
 ):  # fmt: skip
-    """Store a part, or add all parts and hand the result to the storer."""
+    """Store a part, or add all parts, which are there, and hand the result to the storer."""
     FOLD: gl.constexpr = 128 // HD
     rows = row + gl.arange(0, HALF, layout=gl.SliceLayout(1, layout))
     top = gl.convert_layout(top, gl.SliceLayout(1, layout), assert_trivial=True)
     total = gl.convert_layout(total, gl.SliceLayout(1, layout), assert_trivial=True)
     if op == ATTEND_PART:
-        cols = gl.arange(0, HD, layout=gl.SliceLayout(0, layout))
         own = sums + start_of(word(d, 11))
         own += word(d, 12) * (HEADS * ROWS * (HD + 2))
-        gl.store(own + rows[:, None] * HD + cols[None, :], out)
-        gl.store(own + ROWS * HD + rows, top)
+        gl.store(places(own + row * HD, HD), packed(out))
+        if not BOUNDED:
+            gl.store(own + ROWS * HD + rows, top)
         gl.store(own + ROWS * (HD + 1) + rows, total)
-        used = stored(output, used)
+        used = left_behind(output, used)
     else:
-        merged(counters, error, d, epoch, LIMIT)
-        total, out = add_others(d, sums, rows, top, total, out, layout, HEADS, ROWS, HD)
+        total, out = add_others(d, sums, row, rows, top, total, out, HEADS, ROWS, HD, BOUNDED)
         stage, staged, freed = output
         tiles = stage._reinterpret(gl.bfloat16, [FOLD, HALF, HD], gl.NVMMASharedLayout(128, 16))
         value = out * (1.0 / total)[:, None]
@@ -287,15 +323,16 @@ def attend(
         out = gl.zeros((HALF, HD), gl.float32, layout=sums_of)
         if count > 0:
             top, total, out, it = look(
-                d, ring, q_free, it, count, before, begin, current, frames, left,
-                W, N, HD, SCALE, BOUNDED,
+                d, op, counters, error, epoch, ring, q_free, it, count, before, begin, current,
+                frames, left, W, N, HD, SCALE, BOUNDED, LIMIT,
             )  # fmt: skip
         else:
             it = skip(ring, 1, it)
+            if op == ATTEND:
+                merged(counters, error, d, epoch, LIMIT)
         used = finish(
-            d, op, sums, counters, error, epoch, row, top, total, out, output, used,
-            HEADS, ROWS, HD, sums_of, LIMIT,
-        )  # fmt: skip
+            d, op, sums, row, top, total, out, output, used, HEADS, ROWS, HD, sums_of, BOUNDED
+        )
     else:
         it = skip(ring, stages, it)
         mbarrier.arrive(q_free, count=1, pred=count > 0)

@@ -35,9 +35,10 @@ from everframe.runtime.megakernel.gluon_memory import (
     UNPACK,
     UP,
     WIDE,
-    WORDS,
+    common,
     first_col,
     first_row,
+    instruction,
     loiter,
     settle,
     skip,
@@ -104,10 +105,12 @@ def storer(
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
     panels = staging._reinterpret(gl.bfloat16, [4, HALF, PANEL], LAYOUT)
     used = 0
+    following = instruction(table, begin, end, 1)
     for task in range(begin, end):
-        d = table + task * WORDS
-        op, row = gl.load(d + OP), gl.load(d + ROW) + W * HALF
-        signal = gl.load(d + SIGNAL)
+        d = following
+        following = instruction(table, task + 1, end, 1)
+        op, row = common(d, OP), common(d, ROW) + W * HALF
+        signal = common(d, SIGNAL)
         if (row < N) | (op == UNPACK) | (op > HEAD):
             for half in range(gl.where(op == QKV, 2, 1)):
                 mbarrier.wait(staged.index(W), used & 1)
@@ -190,9 +193,11 @@ def math(
     output = (staging.index(W), staged.index(W), freed.index(W))
     it = 0
     used = 0
+    following = instruction(table, begin, end, 4)
     for task in range(begin, end):
-        d = table + task * WORDS
-        op = gl.load(d + OP)
+        d = following
+        following = instruction(table, task + 1, end, 4)
+        op = common(d, OP)
         loiter(d, epoch, W, DELAYED)
         stamp(stamps, d, 0, TIMED and W == 0)
         if (op == ATTEND_PART) | (op == ATTEND):

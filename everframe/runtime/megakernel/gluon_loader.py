@@ -30,9 +30,10 @@ from everframe.runtime.megakernel.gluon_memory import (
     UNPACK,
     UP,
     WIDE,
-    WORDS,
+    common,
     first_col,
     first_row,
+    instruction,
     loiter,
     served,
     slot,
@@ -353,9 +354,11 @@ def loader(
     limit = gl.to_tensor(LIMIT)
     it = 0
     looked = 0
+    following = instruction(table, begin, end, 1)
     for task in range(begin, end):
-        d = table + task * WORDS
-        op = gl.load(d + OP)
+        d = following
+        following = instruction(table, task + 1, end, 1)
+        op = common(d, OP)
         loiter(d, epoch, 2, DELAYED)
         if (op == ATTEND_PART) | (op == ATTEND):
             it, looked, limit = load_attention(

@@ -204,7 +204,11 @@ class FakeGluon:
     )
     minimum = staticmethod(lambda a, b: T(_float(np.minimum)(raw(a), raw(b))))
     maximum = staticmethod(lambda a, b: T(_float(np.maximum)(raw(a), raw(b))))
-    sum = staticmethod(lambda x, axis: T(raw(x).sum(axis, dtype=np.float32)))
+    sum = staticmethod(
+        lambda x, axis: T(
+            raw(x).sum(axis, dtype=np.float32 if raw(x).dtype.kind == "f" else np.int64)
+        )
+    )
     max = staticmethod(lambda x, axis: T(raw(x).max(axis)))
     min = staticmethod(lambda x, axis: T(raw(x).min(axis)))
     expand_dims = staticmethod(lambda x, axis: T(np.expand_dims(raw(x), axis)))

@@ -50,9 +50,15 @@ WIDE, NARROW = _spec(128, (2, 0)), _spec(64, (1, 3))
 
 
 def engine_of(
-    spec: Spec, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch, ctas: int, **tiles: int
+    spec: Spec,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    ctas: int,
+    *,
+    bounded: bool = True,
+    **tiles: int,
 ) -> MegakernelEngine:
-    """An engine whose Gluon kernel runs in the shim."""
+    """An engine whose Gluon kernel runs in the shim; not bounded: with a running maximum."""
     from everframe.runtime.megakernel import torch_engine as engines
     from everframe.runtime.megakernel import torch_gluon
     from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
@@ -68,7 +74,8 @@ def engine_of(
             self.constants = replace(
                 c, weights=pool.copy(c.weights), convolutions=pool.copy(c.convolutions)
             )
-            self.options |= {"TIMED": 0, "DELAYED": 0}
+            assert self.options["BOUNDED"]
+            self.options |= {"TIMED": 0, "DELAYED": 0, "BOUNDED": int(bounded)}
 
         def new_slot(self) -> Tensor:
             return pool.copy(super().new_slot().fill_(float("nan")))
@@ -105,8 +112,17 @@ def engine_of(
         (NARROW, (96, 96), 1, 3, {"attend_parts": 2}),
         (WIDE, (80, 160), 2, 5, BROAD | {"attend_parts": 3, "down_parts": 2}),
         (WIDE, (128, 128), 1, 4, {"attend_parts": 2}),
+        (NARROW, (96, 96), 1, 4, {"attend_parts": 4, "down_parts": 3}),
+        (WIDE, (80, 160), 1, 3, {"attend_parts": 4, "bounded": False}),
     ],
-    ids=["tail of 16", "tail of 16, parts", "tail of 72, parts, steps", "no tail"],
+    ids=[
+        "tail of 16",
+        "tail of 16, parts",
+        "tail of 72, parts, steps",
+        "no tail",
+        "four parts",
+        "four parts, maximum",
+    ],
 )
 def test_the_kernel_makes_the_frames_of_eager_torch(
     spec: Spec,
