@@ -97,7 +97,7 @@ def send(
 def storer(
     table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
     W: gl.constexpr, N: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr, H: gl.constexpr,
-    HD: gl.constexpr, MODEL: gl.constexpr,
+    HD: gl.constexpr, MODEL: gl.constexpr, LIGHT: gl.constexpr,
 ):  # fmt: skip
     """One warp for each math warpgroup: results out of the staging buffer, then the signal. A half
     without tokens has no result; pictures and maps always have one.
@@ -121,7 +121,7 @@ def storer(
                 gl.thread_barrier()
                 mbarrier.arrive(freed.index(W), count=1)
                 used += 1
-        settle()
+        settle(LIGHT)
         gl.thread_barrier()
         gl.atomic_add(counters + signal, 1, sem="release", scope="gpu")
 
@@ -213,7 +213,7 @@ def math(
         elif op >= CONV_IN:
             it, used = maps(
                 d, op, work, sums, fixed, control, camera, noise, out, ring, output, it, used,
-                W, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS,
+                W, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS,
                 CELLS, C, CP, ROWS, FIRST_PANELS, NEXT_PANELS,
             )  # fmt: skip
         else:
@@ -276,7 +276,7 @@ def gluon_frame_kernel(
     SIN: gl.constexpr, AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr,
     NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr, WINDOW: gl.constexpr, PROMPT_ROWS: gl.constexpr,
     TAIL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
-    TIMED: gl.constexpr, DELAYED: gl.constexpr, MATH_REGISTERS: gl.constexpr,
+    LIGHT: gl.constexpr, TIMED: gl.constexpr, DELAYED: gl.constexpr, MATH_REGISTERS: gl.constexpr,
     OTHER_REGISTERS: gl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_gluon` for the arguments."""
@@ -308,12 +308,12 @@ def gluon_frame_kernel(
                 keys, heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at,
                 taps_at, prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
                 N, P, HD, ROWS, SCALED, PROMPT_ROWS, WINDOW, TAIL, CP, FIRST_PANELS, NEXT_PANELS,
-                MODEL, LIMIT, DELAYED,
+                INPUT, MAP_COLS, MODEL, LIMIT, LIGHT, DELAYED,
             )),
             (storer, (table, begin, end, counters, small, heads, staging, staged, freed, work_at,
-                      new_at, 0, N, ROWS, SCALED, H, HD, MODEL)),
+                      new_at, 0, N, ROWS, SCALED, H, HD, MODEL, LIGHT)),
             (storer, (table, begin, end, counters, small, heads, staging, staged, freed, work_at,
-                      new_at, 1, N, ROWS, SCALED, H, HD, MODEL)),
+                      new_at, 1, N, ROWS, SCALED, H, HD, MODEL, LIGHT)),
         ],
         [4, 1, 1, 1],
         [MATH_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS],

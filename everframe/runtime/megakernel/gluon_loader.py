@@ -18,7 +18,6 @@ from everframe.runtime.megakernel.gluon_memory import (
     ATTEND_PART,
     BLOCK,
     CONV_IN,
-    CONV_OUT,
     HALF,
     HEAD,
     KEYS,
@@ -30,45 +29,25 @@ from everframe.runtime.megakernel.gluon_memory import (
     UNPACK,
     UP,
     WIDE,
+    claim,
     common,
     first_col,
     first_row,
     instruction,
     loiter,
+    pass_on,
     served,
     slot,
-    turn,
     wait_of,
     word,
 )
+from everframe.runtime.megakernel.gluon_taps import load_maps
 
 
 @gluon.constexpr_function
 def at_least_one(n):
     """A number to divide by."""
     return max(n, 1)
-
-
-@gluon.constexpr_function
-def smaller(a, b):
-    """Of two constants."""
-    return min(a, b)
-
-
-@gluon.jit
-def claim(empty, it):
-    """Wait until both math warpgroups have read what was in a stage; its number."""
-    mbarrier.wait(empty.index(slot(it)), turn(it) ^ 1)
-    return slot(it)
-
-
-@gluon.jit
-def pass_on(ring, it):
-    """A stage without data: what was waited for is there."""
-    _, _, full, empty = ring
-    stage = claim(empty, it)
-    mbarrier.arrive(full.index(stage), count=1)
-    return it + 1
 
 
 @gluon.jit
@@ -105,7 +84,7 @@ def load_weights(descriptor, ring, line, stage, COLUMNS: gl.constexpr):
 def load_product(
     d, op, descriptor, tiles, ring, q_free, work_at, weights_at, counters, error, epoch, it, looked,
     limit,
-    COLUMNS: gl.constexpr, SCALED: gl.constexpr, ROWS: gl.constexpr,
+    COLUMNS: gl.constexpr, SCALED: gl.constexpr, ROWS: gl.constexpr, LIGHT: gl.constexpr,
 ):  # fmt: skip
     """Weights of the first stages before the wait, which only the operand needs."""
     ring_a, _, full, empty = ring
@@ -116,7 +95,7 @@ def load_product(
     ahead = gl.minimum(panels, STAGES)
     for k in range(ahead):
         load_weights(descriptor, ring, w + k * pitch, claim(empty, it + k), COLUMNS)
-    limit = served(counters, error, d, start, limit, 0)
+    limit = served(counters, error, d, start, limit, 0, LIGHT)
     mbarrier.wait(q_free, (looked & 1) ^ 1)  # queries lie where operands go
     for k in range(panels):
         stage = slot(it + k)
@@ -127,60 +106,6 @@ def load_product(
             tiles, [a + k * ROWS, 0], full.index(stage), ring_a.index(stage)
         )
     return it + panels, limit
-
-
-@gluon.jit
-def load_taps(strips, ring, line, stage, COUT: gl.constexpr):
-    """A panel of the weights of a convolution, 16 rows at a time."""
-    _, ring_w, full, _ = ring
-    for i in gl.static_range(COUT // 16):
-        target = ring_w.index(stage).slice(16 * i, 16)
-        tma.async_copy_global_to_shared(strips, [line + 16 * i, 0], full.index(stage), target)
-
-
-@gluon.jit
-def load_convolution(
-    d, strips, ring, taps_at, counters, error, epoch, it, limit,
-    STAGE: gl.constexpr, PANELS: gl.constexpr, COUT: gl.constexpr,
-):  # fmt: skip
-    """Weights; the maps are read by the math warpgroups. STAGE: the last of the waits for them."""
-    _, _, full, empty = ring
-    line = taps_at + word(d, 0)
-    start, late = wait_of(d, epoch, 0), wait_of(d, epoch, STAGE)
-    AHEAD: gl.constexpr = smaller(PANELS, STAGES)
-    for k in range(AHEAD):
-        load_taps(strips, ring, line + k * COUT, claim(empty, it + k), COUT)
-    limit = served(counters, error, d, start, limit, 0)
-    if STAGE > 0:
-        limit = served(counters, error, d, late, limit, STAGE)
-    for k in range(PANELS):
-        if k >= AHEAD:
-            load_taps(strips, ring, line + k * COUT, claim(empty, it + k), COUT)
-        mbarrier.expect(full.index(slot(it + k)), COUT * LINE)
-    return it + PANELS, limit
-
-
-@gluon.jit
-def load_maps(
-    d, op, strips, ring, taps_at, counters, error, epoch, it, limit,
-    CP: gl.constexpr, FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
-):  # fmt: skip
-    """The instructions of the detail path."""
-    if op == CONV_IN:
-        it, limit = load_convolution(
-            d, strips, ring, taps_at, counters, error, epoch, it, limit, 1, FIRST_PANELS, CP
-        )
-    elif op == CONV_OUT:  # colours come before the last convolution
-        limit = served(counters, error, d, wait_of(d, epoch, 0), limit, 0)
-        it = pass_on(ring, it)
-        it, limit = load_convolution(
-            d, strips, ring, taps_at, counters, error, epoch, it, limit, 1, NEXT_PANELS, 16
-        )
-    else:
-        it, limit = load_convolution(
-            d, strips, ring, taps_at, counters, error, epoch, it, limit, 0, NEXT_PANELS, CP
-        )
-    return it, limit
 
 
 @gluon.jit
@@ -279,7 +204,7 @@ def load_attention(
     d, filled, keys, heads, tails, ring, q_free, origins, slots, counters, error, epoch, it, looked,
     limit,
     N: gl.constexpr, P: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr,
-    PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr,
+    PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr, LIGHT: gl.constexpr,
 ):  # fmt: skip
     """Ages and keys of past frames before the wait for the queries; those of this frame after
     theirs. A task that finds no keys passes one stage on, for the sake of the order.
@@ -303,14 +228,14 @@ def load_attention(
         if count > 0:
             it = load_ages(weights_at + word(d, 10), tails, ring, it, HD, TAIL)
     if count == before:  # of this frame there is nothing to load, only to wait for
-        limit = served(counters, error, d, late, limit, 1)
+        limit = served(counters, error, d, late, limit, 1, LIGHT)
     if count == 0:
-        limit = served(counters, error, d, start, limit, 0)
+        limit = served(counters, error, d, start, limit, 0, LIGHT)
         it = pass_on(ring, it)
     for j in range(count):
         tile = tile_of(j, before, first, current)
         if j == before:
-            limit = served(counters, error, d, late, limit, 1)
+            limit = served(counters, error, d, late, limit, 1, LIGHT)
         for part in gl.static_range(2):
             stage = claim(empty, it)
             if tile < (past + 1) * FULL:
@@ -328,7 +253,7 @@ def load_attention(
             if j == 0:
                 if part == 0:
                     mbarrier.wait(q_free, (looked & 1) ^ 1)
-                    limit = served(counters, error, d, start, limit, 0)
+                    limit = served(counters, error, d, start, limit, 0, LIGHT)
                 mbarrier.expect(full.index(stage), TILE_BYTES + QUERY_BYTES)
                 load_queries(heads, ring, stage, q + part * HALF, HD)
             else:
@@ -344,8 +269,9 @@ def loader(
     slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     N: gl.constexpr, P: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr,
     PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr, CP: gl.constexpr,
-    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr,
-    LIMIT: gl.constexpr, DELAYED: gl.constexpr,
+    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr, INPUT: gl.constexpr,
+    MAP_COLS: gl.constexpr, MODEL: gl.constexpr,
+    LIMIT: gl.constexpr, LIGHT: gl.constexpr, DELAYED: gl.constexpr,
 ):  # fmt: skip
     """`it` counts stages, `looked` attention tasks that have queries."""
     ring = (ring_a, ring_w, full, empty)
@@ -364,19 +290,20 @@ def loader(
             it, looked, limit = load_attention(
                 d, filled, keys, heads, tails, ring, q_free, origins, slots, counters, error,
                 epoch, it, looked, limit, N, P, HD, ROWS, PROMPT_ROWS, WINDOW, TAIL,
+                LIGHT,
             )  # fmt: skip
         elif op >= CONV_IN:
             it, limit = load_maps(
-                d, op, strips, ring, taps_at, counters, error, epoch, it, limit, CP, FIRST_PANELS,
-                NEXT_PANELS,
+                d, op, tiles, strips, ring, q_free, work_at + INPUT, taps_at, counters, error,
+                epoch, it, looked, limit, CP, MAP_COLS, FIRST_PANELS, NEXT_PANELS, LIGHT,
             )  # fmt: skip
         elif (op == QKV) | (op == UP):
             it, limit = load_product(
                 d, op, wide, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, WIDE, SCALED, ROWS,
+                it, looked, limit, WIDE, SCALED, ROWS, LIGHT,
             )  # fmt: skip
         elif op != UNPACK:
             it, limit = load_product(
                 d, op, narrow, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, MODEL, SCALED, ROWS,
+                it, looked, limit, MODEL, SCALED, ROWS, LIGHT,
             )  # fmt: skip

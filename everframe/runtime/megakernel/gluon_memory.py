@@ -119,13 +119,19 @@ def start_of(line):
     return line.to(gl.int64) * PANEL
 
 
-@gluon.jit
-def polled(at, want, limit):
-    """1 in all lanes of a warp when every lane has seen its counter, 0 when time was over. What TMA
-    loads afterwards is ordered.
+@gluon.constexpr_function
+def fence(light):
+    """Between ordinary accesses and those of TMA. The light one is of global memory only: ptxas
+    makes one instruction of it, where it makes the other wait until all earlier accesses of the
+    thread are seen by the whole GPU.
     """
-    return gl.inline_asm_elementwise(
-        """{
+    return "fence.proxy.async.global;" if light else "fence.proxy.async;"
+
+
+@gluon.constexpr_function
+def poll(light):
+    """The program of `polled`."""
+    return """{
         .reg .pred p, q;
         .reg .u32 v, n;
         mov.u32 n, 0;
@@ -136,19 +142,23 @@ def polled(at, want, limit):
         add.u32 n, n, 1;
         setp.lt.and.u32 q, n, $3, p;
         @q bra AGAIN;
-        fence.proxy.async;
+        FENCE
         selp.u32 $0, 0, 1, p;
-        }""",
-        "=r,l,r,r",
-        [at, want, limit],
-        dtype=gl.int32,
-        is_pure=False,
-        pack=1,
+        }""".replace("FENCE", fence(light))
+
+
+@gluon.jit
+def polled(at, want, limit, LIGHT: gl.constexpr):
+    """1 in all lanes of a warp when every lane has seen its counter, 0 when time was over. What TMA
+    loads afterwards is ordered.
+    """
+    return gl.inline_asm_elementwise(
+        poll(LIGHT), "=r,l,r,r", [at, want, limit], dtype=gl.int32, is_pure=False, pack=1
     )
 
 
 @gluon.jit
-def served(counters, error, d, wait, limit, STAGE: gl.constexpr):
+def served(counters, error, d, wait, limit, STAGE: gl.constexpr, LIGHT: gl.constexpr):
     """By the loader's warp: wait for a stage's counters. Returns the polls that a later wait may
     take: none once time was over, so that the launch ends; the error then says where.
     """
@@ -157,7 +167,7 @@ def served(counters, error, d, wait, limit, STAGE: gl.constexpr):
     for base in range(0, count, POLLED):
         # lanes past the last counter look at the last one
         at = counters + first + gl.minimum(base + lane, count - 1)
-        seen = polled(at, lane * 0 + want, lane * 0 + limit)
+        seen = polled(at, lane * 0 + want, lane * 0 + limit, LIGHT)
         if gl.min(seen, 0) == 0:
             gl.atomic_min(error, common(d, TASK) * 4 + STAGE)
             limit = limit * 0
@@ -212,13 +222,19 @@ def fence_proxies():
     )  # fmt: skip
 
 
+@gluon.constexpr_function
+def settling(light):
+    """The program of `settle`."""
+    return f"cp.async.bulk.wait_group 0;\n{fence(light)}\nmov.u32 $0, 0;"
+
+
 @gluon.jit
-def settle():
+def settle(LIGHT: gl.constexpr):
     """Wait until what TMA has stored is in memory, not only read (which is what `tma.store_wait`
     waits for), and let ordinary and TMA loads elsewhere see it.
     """
     gl.inline_asm_elementwise(
-        "cp.async.bulk.wait_group 0;\nfence.proxy.async;\nmov.u32 $0, 0;",
+        settling(LIGHT),
         "=r", [], dtype=gl.int32, is_pure=False, pack=1,
     )  # fmt: skip
 
@@ -230,6 +246,22 @@ def release(empty, stage):
     """
     gl.thread_barrier()
     mbarrier.arrive(empty.index(stage), count=1)
+
+
+@gluon.jit
+def claim(empty, it):
+    """Wait until both math warpgroups have read what was in a stage; its number."""
+    mbarrier.wait(empty.index(slot(it)), turn(it) ^ 1)
+    return slot(it)
+
+
+@gluon.jit
+def pass_on(ring, it):
+    """A stage without data: what was waited for is there."""
+    _, _, full, empty = ring
+    stage = claim(empty, it)
+    mbarrier.arrive(full.index(stage), count=1)
+    return it + 1
 
 
 @gluon.jit

@@ -64,7 +64,8 @@ class Tiles:
     embedding of each picture is split, all of which another one adds. rehearsed: 1 if an idle CTA
     runs the code of the detail path once before there is anything to do, see `schedule.rehearse`.
     gluon: 1 if the tiles are made for the Gluon kernel, which has one set of sizes (`gluon_tiles`);
-    chained: 1 if its lists believe that a task takes what it takes within a frame, not alone.
+    chained: 1 if its lists believe that a task takes what it takes within a frame, not alone;
+    light_fences: 1 if its fences between ordinary accesses and TMA are of global memory only.
     """
 
     rows: int = 64
@@ -91,6 +92,7 @@ class Tiles:
     rehearsed: int = 0
     gluon: int = 0
     chained: int = 0
+    light_fences: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -171,6 +172,9 @@ class Shared:
     def read(self) -> np.ndarray:
         value = self._panels().transpose(1, 0, 2).reshape(self.shape_).copy()
         return value.T if self.turned else value
+
+    def load(self, layout: Any) -> Any:
+        return types.SimpleNamespace(v=self.read())
 
     def write(self, value: np.ndarray) -> None:
         rows, cols = self.shape_

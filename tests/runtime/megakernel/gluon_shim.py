@@ -282,7 +282,7 @@ class FakeGluon:
         return HERE.cta
 
 
-def polled(at: Pointer, want: T, limit: T) -> T:
+def polled(at: Pointer, want: T, limit: T, light: Any = 0) -> T:
     """Stands in for the function of that name."""
     places, wanted = np.asarray(at.offset), raw(want)
 
@@ -299,7 +299,7 @@ def waited(at: Pointer, want: T, limit: T) -> T:
     return T(raw(polled(at, want, limit))[0])
 
 
-def settle() -> None:
+def settle(light: Any) -> None:
     """Stands in for the function of that name."""
     here().pause()
     for _, write in here().stores:

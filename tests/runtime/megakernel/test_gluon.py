@@ -55,7 +55,7 @@ def engine_of(
     monkeypatch: pytest.MonkeyPatch,
     ctas: int,
     *,
-    bounded: bool = True,
+    bounded: int = 1,
     **tiles: int,
 ) -> MegakernelEngine:
     """An engine whose Gluon kernel runs in the shim; not bounded: with a running maximum."""
@@ -75,7 +75,7 @@ def engine_of(
                 c, weights=pool.copy(c.weights), convolutions=pool.copy(c.convolutions)
             )
             assert self.options["BOUNDED"]
-            self.options |= {"TIMED": 0, "DELAYED": 0, "BOUNDED": int(bounded)}
+            self.options |= {"TIMED": 0, "DELAYED": 0, "BOUNDED": bounded}
 
         def new_slot(self) -> Tensor:
             return pool.copy(super().new_slot().fill_(float("nan")))
@@ -113,7 +113,7 @@ def engine_of(
         (WIDE, (80, 160), 2, 5, BROAD | {"attend_parts": 3, "down_parts": 2}),
         (WIDE, (128, 128), 1, 4, {"attend_parts": 2}),
         (NARROW, (96, 96), 1, 4, {"attend_parts": 4, "down_parts": 3}),
-        (WIDE, (80, 160), 1, 3, {"attend_parts": 4, "bounded": False}),
+        (WIDE, (80, 160), 1, 3, {"attend_parts": 4, "bounded": 0}),
     ],
     ids=[
         "tail of 16",
