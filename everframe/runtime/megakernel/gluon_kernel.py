@@ -135,7 +135,7 @@ def tokens(
     LOCAL_COLUMNS: gl.constexpr, ROWS: gl.constexpr, WIDTH: gl.constexpr, TILES: gl.constexpr,
     TILES_2: gl.constexpr, INPUT: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr,
     LOCAL: gl.constexpr, COARSE: gl.constexpr, BASE: gl.constexpr, PREVIOUS: gl.constexpr,
-    ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr, MODEL: gl.constexpr,
+    ANCHOR: gl.constexpr, TURNS: gl.constexpr, MODEL: gl.constexpr,
     SPLIT: gl.constexpr, LIMIT: gl.constexpr,
 ):  # fmt: skip
     """The instructions that are matrix products of tokens; without rows their stages pass."""
@@ -145,7 +145,7 @@ def tokens(
     elif op == QKV:
         it, used = qkv(
             d, sums, fixed, control, ring, output, it, used,
-            W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, COS, SIN,
+            W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, TURNS,
         )  # fmt: skip
     elif op == UP:
         it, used = up(d, sums, control, ring, output, it, used, W, D, SQUARES, TILES, TILES_2, ROWS)
@@ -183,7 +183,7 @@ def math(
     ROWS: gl.constexpr, WIDTH: gl.constexpr, TILES: gl.constexpr, TILES_2: gl.constexpr,
     INPUT: gl.constexpr, NOISY: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr,
     LOCAL: gl.constexpr, COARSE: gl.constexpr, Z: gl.constexpr, BASE: gl.constexpr,
-    PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr,
+    PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, TURNS: gl.constexpr,
     AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
     MODEL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
     TIMED: gl.constexpr, DELAYED: gl.constexpr,
@@ -221,7 +221,7 @@ def math(
                 d, op, work, sums, fixed, control, counters, error, epoch, has_previous,
                 has_anchor, ring, output, it, used, W, N, D, K, HD, COLS, CELLS, C, PATCH_CHANNELS,
                 LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, X, SQUARES, LOCAL, COARSE, BASE,
-                PREVIOUS, ANCHOR, COS, SIN, MODEL, SPLIT, LIMIT,
+                PREVIOUS, ANCHOR, TURNS, MODEL, SPLIT, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED and W == 0)
 
@@ -272,8 +272,8 @@ def gluon_frame_kernel(
     WIDTH: gl.constexpr, TILES: gl.constexpr, TILES_2: gl.constexpr, SCALED: gl.constexpr,
     H: gl.constexpr, INPUT: gl.constexpr, NOISY: gl.constexpr, X: gl.constexpr,
     SQUARES: gl.constexpr, LOCAL: gl.constexpr, COARSE: gl.constexpr, Z: gl.constexpr,
-    BASE: gl.constexpr, PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, COS: gl.constexpr,
-    SIN: gl.constexpr, AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr,
+    BASE: gl.constexpr, PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, TURNS: gl.constexpr,
+    AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr,
     NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr, WINDOW: gl.constexpr, PROMPT_ROWS: gl.constexpr,
     TAIL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
     LIGHT: gl.constexpr, TIMED: gl.constexpr, DELAYED: gl.constexpr, MATH_REGISTERS: gl.constexpr,
@@ -291,7 +291,7 @@ def gluon_frame_kernel(
                 anchor_camera, noise, out, ring_a, ring_w, full, empty, q_free, staging, staged,
                 freed, 0, N, P, D, K, HD, HEADS, COLS, PATCH, CELLS, MAP_ROWS, MAP_COLS, C, CP,
                 PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, NOISY, X,
-                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, COS, SIN, AFFINE_BIAS,
+                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, TURNS, AFFINE_BIAS,
                 FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (math, (
@@ -300,7 +300,7 @@ def gluon_frame_kernel(
                 anchor_camera, noise, out, ring_a, ring_w, full, empty, q_free, staging, staged,
                 freed, 1, N, P, D, K, HD, HEADS, COLS, PATCH, CELLS, MAP_ROWS, MAP_COLS, C, CP,
                 PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, NOISY, X,
-                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, COS, SIN, AFFINE_BIAS,
+                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, TURNS, AFFINE_BIAS,
                 FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (loader, (

@@ -20,11 +20,12 @@ from everframe.runtime.megakernel.gluon_memory import (
     HALF,
     PANEL,
     accumulator,
+    fence_proxies,
     first_row,
+    left_behind,
     release,
     slot,
     start_of,
-    stored,
     turn,
     word,
 )
@@ -166,7 +167,7 @@ def conv_in(
     u = gl.where((channels < C)[None, :], silu(u), 0.0)
     at = rows_of(row, layout)[:, None] * CP + channels[None, :]
     gl.store(work + start_of(word(d, 1)) + at, u.to(work.dtype.element_ty))
-    return it, stored(output, used)
+    return it, left_behind(output, used)
 
 
 @gluon.jit
@@ -187,7 +188,7 @@ def conv(
     if word(d, 5) == 1:
         u += gl.load(source + at, cache_modifier=".cg").to(gl.float32)
     gl.store(work + start_of(word(d, 1)) + at, u.to(work.dtype.element_ty))
-    return it, stored(output, used)
+    return it, left_behind(output, used)
 
 
 @gluon.jit
@@ -305,7 +306,8 @@ def conv_out(
         gl.store(sums + Z * PANEL + at, noisy, mask=real)
         place = patch_place(y, x, colour, MAP_COLS // CELLS, 2 * CELLS, ROWS)
         gl.store(work + NOISY * PANEL + place, noisy.to(work.dtype.element_ty), mask=real)
-    return it, stored(output, used)
+        fence_proxies()  # which TMA will load
+    return it, left_behind(output, used)
 
 
 @gluon.jit
