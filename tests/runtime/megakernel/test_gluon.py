@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from everframe.arch.spec import BlockSpec, Spec
+from everframe.cli.bench_engines import QUICK
 from everframe.diffusion.programs import step_program
 from everframe.runtime.megakernel.check import check_schedule
 from everframe.runtime.megakernel.layout import Layout
@@ -22,6 +23,7 @@ from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_by_rank
 from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, Tiles, gluon_tiles, is_large
+from everframe.runtime.megakernel.tune import gluon_candidates
 from everframe.runtime.torch_engine import torch_engine
 from everframe.runtime.torch_shapes import SHAPES
 from tests.nets import TINY, random_bundle, random_frame, random_tokens
@@ -191,6 +193,22 @@ def test_large_shapes_fit(shape: str) -> None:
     assert not any(at % per for name, at in layout.weights.at.items() if name.startswith("ages"))
     most = max(lower(plan, tiles, 1).totals) * SIGNALS
     assert most * LAST_EPOCH < 1 << 31
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts", "chained"), [("C", 1, 0), ("D", 2, 1), ("E", 1, 0), ("cinema", 1, 0)]
+)
+def test_attention_has_the_fewest_parts_that_fill_the_multiprocessors(
+    shape: str, parts: int, chained: int
+) -> None:
+    spec, size = SHAPES[shape]
+    plan = plan_frame(step_program(spec, *size))
+    tiles = gluon_tiles(plan)
+    assert (tiles.attend_parts, tiles.chained, tiles.light_fences) == (parts, chained, 0)
+    tried = list(gluon_candidates(plan))
+    assert tried[0] == tiles
+    assert replace(tiles, light_fences=1) in tried[:QUICK]
+    assert replace(tiles, attend_parts=parts + 1, chained=1 - chained) in tried[:QUICK]
 
 
 def test_what_it_cannot_run_is_refused() -> None:

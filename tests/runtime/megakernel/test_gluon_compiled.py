@@ -125,13 +125,11 @@ def test_nothing_is_loaded_by_the_copy_engine_between_a_poll_and_its_fence(shape
 
 
 def test_light_fences_are_of_global_memory_only(shape: str) -> None:
-    code = "\n".join(
-        lines(shape, r"fence\.proxy\.async(\.global)?;|ld\.acquire|bulk\.wait_group 0")
-    )
-    after = re.findall(r"wait_group 0;\n(\S+)", code)
-    after += re.findall(r"ld\.acquire\.gpu\.global\.u32 \S+ \S+\n(fence\S+)", code)
-    assert len(after) > 8
-    assert set(after) == {f"fence.proxy.async{'.global' * ('light' in shape)};"}
+    whole = len(lines(shape, r"^\s*fence\.proxy\.async;"))
+    light = len(lines(shape, r"^\s*fence\.proxy\.async\.global;"))
+    own = 6  # of who stores for itself what TMA loads: two warpgroups, three kinds of instructions
+    assert whole + light > own + 8
+    assert whole == own if shape.endswith("light") else light == 0
 
 
 def test_sums_are_read_and_written_16_bytes_at_a_time(shape: str) -> None:
