@@ -157,6 +157,21 @@ def step(
 
 
 @gluon.jit
+def nothing(BOUNDED: gl.constexpr):
+    """[64] maximum and denominator before any key."""
+    rows: gl.constexpr = gl.SliceLayout(1, accumulator(KEYS))
+    top = gl.full((HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=rows)
+    return top, gl.zeros((HALF,), gl.float32, layout=rows)
+
+
+@gluon.jit
+def plain_tiles(d, before, count, current, past, N: gl.constexpr):
+    """Key tiles of a task up to the last one of a frame, with more to come; at least one."""
+    of_frames = before + gl.maximum(gl.minimum(word(d, 8), (past + 1) * (N // KEYS)) - current, 0)
+    return gl.maximum(gl.minimum(of_frames, count - 1), 1)
+
+
+@gluon.jit
 def look(
     d, op, counters, error, epoch, ring, q_free, it, count, before, begin, current, frames, left,
     W: gl.constexpr, N: gl.constexpr, HD: gl.constexpr, SCALE: gl.constexpr, BOUNDED: gl.constexpr,
@@ -166,7 +181,6 @@ def look(
     one each. The last sum is in flight while the other parts are waited for.
     """
     FOLD: gl.constexpr = 128 // HD
-    FULL: gl.constexpr = N // KEYS
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
     scores: gl.constexpr = accumulator(KEYS)
     sums_of: gl.constexpr = accumulator(HD)
@@ -188,8 +202,7 @@ def look(
     s = warpgroup_mma(q, first_keys, s, use_acc=False, is_async=True)
     s = warpgroup_mma_wait(num_outstanding=0, deps=(s,))
     release(empty, slot(it))
-    top = gl.full((HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=gl.SliceLayout(1, scores))
-    total = gl.zeros((HALF,), gl.float32, layout=gl.SliceLayout(1, scores))
+    top, total = nothing(BOUNDED)
     z = shaped(s, ages, tile_of(0, before, begin, current), past, frames, left, SCALE, N)
     p, top, total, _ = weigh(z, top, total, BOUNDED)
     p = operand(p, weights)
@@ -198,8 +211,7 @@ def look(
     # the keys of the second tile, or where there is none the first values
     following = it + gl.where(count > 1, 1, 0)
     mbarrier.wait(full.index(slot(following)), turn(following))
-    of_frames = before + gl.maximum(gl.minimum(word(d, 8), (past + 1) * FULL) - current, 0)
-    plain = gl.maximum(gl.minimum(of_frames, count - 1), 1)
+    plain = plain_tiles(d, before, count, current, past, N)
     for j in range(1, plain):
         p, top, total, out, it = step(
             q, pairs, ring, it, p, top, total, out, ages, tile_of(j, before, begin, current),
@@ -310,16 +322,12 @@ def attend(
 ):  # fmt: skip
     """ATTEND, ATTEND_PART. Frames that are not filled cost nothing: their keys are left out."""
     SCALE: gl.constexpr = LOG2_E / K**0.5
-    scores: gl.constexpr = accumulator(KEYS)
     sums_of: gl.constexpr = accumulator(HD)
     row = first_row(d, W)
     frames, before, count, begin, current, left = key_tiles(d, filled, N, P)
     stages = 2 * count + gl.where(count == 0, 1, gl.minimum(frames, 1))
     if row < N:
-        top = gl.full(
-            (HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=gl.SliceLayout(1, scores)
-        )
-        total = gl.zeros((HALF,), gl.float32, layout=gl.SliceLayout(1, scores))
+        top, total = nothing(BOUNDED)
         out = gl.zeros((HALF, HD), gl.float32, layout=sums_of)
         if count > 0:
             top, total, out, it = look(

@@ -304,9 +304,10 @@ def gluon_frame_kernel(
                 FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (loader, (
-                table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, strips,
-                keys, heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at,
-                taps_at, prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+                table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, small,
+                strips, keys, heads, tails, ring_a, ring_w, full, empty, q_free, work_at,
+                weights_at, taps_at, prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6,
+                slot7, slot8,
                 N, P, HD, ROWS, SCALED, PROMPT_ROWS, WINDOW, TAIL, CP, FIRST_PANELS, NEXT_PANELS,
                 INPUT, MAP_COLS, MODEL, LIMIT, LIGHT, DELAYED,
             )),

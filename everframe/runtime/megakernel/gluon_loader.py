@@ -82,11 +82,14 @@ def load_weights(descriptor, ring, line, stage, COLUMNS: gl.constexpr):
 
 @gluon.jit
 def load_product(
-    d, op, descriptor, tiles, ring, q_free, work_at, weights_at, counters, error, epoch, it, looked,
-    limit,
-    COLUMNS: gl.constexpr, SCALED: gl.constexpr, ROWS: gl.constexpr, LIGHT: gl.constexpr,
+    d, op, descriptor, tiles, small, ring, q_free, work_at, weights_at, counters, error, epoch, it,
+    looked, limit,
+    N: gl.constexpr, COLUMNS: gl.constexpr, SCALED: gl.constexpr, ROWS: gl.constexpr,
+    LIGHT: gl.constexpr,
 ):  # fmt: skip
-    """Weights of the first stages before the wait, which only the operand needs."""
+    """Weights of the first stages before the wait, which only the operand needs. Of the operand
+    only the rows of the first warpgroup, if the other has none.
+    """
     ring_a, _, full, empty = ring
     a, w, pitch, panels = matrix_of(d, op, SCALED, ROWS)
     start = wait_of(d, epoch, 0)
@@ -101,10 +104,14 @@ def load_product(
         stage = slot(it + k)
         if k >= ahead:
             load_weights(descriptor, ring, w + k * pitch, claim(empty, it + k), COLUMNS)
-        mbarrier.expect(full.index(stage), (BLOCK + COLUMNS) * LINE)
-        tma.async_copy_global_to_shared(
-            tiles, [a + k * ROWS, 0], full.index(stage), ring_a.index(stage)
-        )
+        if first_row(d, 1) >= N:
+            mbarrier.expect(full.index(stage), (HALF + COLUMNS) * LINE)
+            half = ring_a.index(stage).slice(0, HALF)
+            tma.async_copy_global_to_shared(small, [a + k * ROWS, 0], full.index(stage), half)
+        else:
+            mbarrier.expect(full.index(stage), (BLOCK + COLUMNS) * LINE)
+            whole = ring_a.index(stage)
+            tma.async_copy_global_to_shared(tiles, [a + k * ROWS, 0], full.index(stage), whole)
     return it + panels, limit
 
 
@@ -264,8 +271,9 @@ def load_attention(
 
 @gluon.jit
 def loader(
-    table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, strips, keys, heads,
-    tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at, prompt_at, new_at,
+    table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, small, strips, keys,
+    heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at, prompt_at,
+    new_at,
     slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     N: gl.constexpr, P: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr,
     PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr, CP: gl.constexpr,
@@ -299,11 +307,11 @@ def loader(
             )  # fmt: skip
         elif (op == QKV) | (op == UP):
             it, limit = load_product(
-                d, op, wide, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, WIDE, SCALED, ROWS, LIGHT,
+                d, op, wide, tiles, small, ring, q_free, work_at, weights_at, counters, error,
+                epoch, it, looked, limit, N, WIDE, SCALED, ROWS, LIGHT,
             )  # fmt: skip
         elif op != UNPACK:
             it, limit = load_product(
-                d, op, narrow, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, MODEL, SCALED, ROWS, LIGHT,
+                d, op, narrow, tiles, small, ring, q_free, work_at, weights_at, counters, error,
+                epoch, it, looked, limit, N, MODEL, SCALED, ROWS, LIGHT,
             )  # fmt: skip
