@@ -62,11 +62,12 @@ SIGNALS = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GluonRung(Rung):
     """bounded: softmax without a running maximum, None: as the weights allow; delayed: partitions
-    are held up at random.
+    are held up at random; light: fences of global memory only.
     """
 
     bounded: bool | None = None
     delayed: bool = False
+    light: bool = False
 
 
 def _small(head_dim: int, *past: int) -> Callable[[], Bundle]:
@@ -88,8 +89,12 @@ LADDER: dict[str, GluonRung] = {
     "two steps": GluonRung(bundle=_small(64, 3), size=TAIL_72, frames=5, steps=2),
     "running maximum": GluonRung(bundle=_small(128, 2), size=TAIL_72, frames=4, bounded=False),
     "delays": GluonRung(bundle=_small(64, 2, 1), size=TAIL_16, frames=7, delayed=True),
+    "delays, light": GluonRung(
+        bundle=_small(64, 2, 1), size=TAIL_16, frames=7, delayed=True, light=True
+    ),
     "C, 4 blocks": GluonRung(bundle=part_of("C"), size=C, frames=7),
     "D, 4 blocks": GluonRung(bundle=part_of("D"), size=D, frames=7),
+    "D, light": GluonRung(bundle=part_of("D"), size=D, frames=7, light=True),
     "C, opened": GluonRung(bundle=part_of("C"), size=C, opened=True),
 }
 
@@ -107,8 +112,8 @@ def climb(name: str, lock: IO[str]) -> Outcome:
     options = KernelOptions(kernel=GLUON, ctas=rung.ctas, timed=True, delayed=rung.delayed)
     engine = MegakernelEngine(bundle, *rung.size, device, options)
     kernel = engine.kernel(rung.steps)
-    bounded = {} if rung.bounded is None else {"BOUNDED": int(rung.bounded)}
-    kernel.recompile(LIMIT=POLLS, **bounded)
+    changed = {} if rung.bounded is None else {"BOUNDED": int(rung.bounded)}
+    kernel.recompile(LIMIT=POLLS, LIGHT=int(rung.light), **changed)
     _build(engine, rung)
     compiled = time.monotonic() - begin
     shape = f"{len(kernel.schedule.lists)} CTAs, {len(kernel.table)} instructions"

@@ -64,6 +64,7 @@ def short(tiles: Tiles) -> str:
         f"{f' finish{t.finish_rows}' if t.finish_rows else ''}"
         f"{f' embed{t.embed_parts}' if t.embed_parts else ''}{' rehearsed' if t.rehearsed else ''}"
         f"{' gluon' if t.gluon else ''}{' chained' if t.chained else ''}"
+        f"{' light' if t.light_fences else ''}"
     )
 
 

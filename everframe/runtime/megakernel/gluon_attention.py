@@ -17,6 +17,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 from everframe.runtime.megakernel.gluon_loader import at_least_one, key_tiles, tile_of
 from everframe.runtime.megakernel.gluon_memory import (
     AGES,
+    ATTEND,
     ATTEND_PART,
     HALF,
     KEYS,
@@ -26,16 +27,17 @@ from everframe.runtime.megakernel.gluon_memory import (
     WIDE,
     accumulator,
     first_row,
+    left_behind,
     merged,
     release,
     skip,
     slot,
     stage_out,
     start_of,
-    stored,
     turn,
     word,
 )
+from everframe.runtime.megakernel.gluon_sums import packed, places, sums_at, unpacked
 
 EMPTY = gl.constexpr(-1e30)
 NO_AGE = gl.constexpr(AGES.value - 1)
@@ -155,15 +157,30 @@ def step(
 
 
 @gluon.jit
+def nothing(BOUNDED: gl.constexpr):
+    """[64] maximum and denominator before any key."""
+    rows: gl.constexpr = gl.SliceLayout(1, accumulator(KEYS))
+    top = gl.full((HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=rows)
+    return top, gl.zeros((HALF,), gl.float32, layout=rows)
+
+
+@gluon.jit
+def plain_tiles(d, before, count, current, past, N: gl.constexpr):
+    """Key tiles of a task up to the last one of a frame, with more to come; at least one."""
+    of_frames = before + gl.maximum(gl.minimum(word(d, 8), (past + 1) * (N // KEYS)) - current, 0)
+    return gl.maximum(gl.minimum(of_frames, count - 1), 1)
+
+
+@gluon.jit
 def look(
-    d, ring, q_free, it, count, before, begin, current, frames, left,
+    d, op, counters, error, epoch, ring, q_free, it, count, before, begin, current, frames, left,
     W: gl.constexpr, N: gl.constexpr, HD: gl.constexpr, SCALE: gl.constexpr, BOUNDED: gl.constexpr,
+    LIMIT: gl.constexpr,
 ):  # fmt: skip
     """All key tiles of a task. Queries lie beside the first two stages of keys, keys and values in
-    one each.
+    one each. The last sum is in flight while the other parts are waited for.
     """
     FOLD: gl.constexpr = 128 // HD
-    FULL: gl.constexpr = N // KEYS
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
     scores: gl.constexpr = accumulator(KEYS)
     sums_of: gl.constexpr = accumulator(HD)
@@ -185,8 +202,7 @@ def look(
     s = warpgroup_mma(q, first_keys, s, use_acc=False, is_async=True)
     s = warpgroup_mma_wait(num_outstanding=0, deps=(s,))
     release(empty, slot(it))
-    top = gl.full((HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=gl.SliceLayout(1, scores))
-    total = gl.zeros((HALF,), gl.float32, layout=gl.SliceLayout(1, scores))
+    top, total = nothing(BOUNDED)
     z = shaped(s, ages, tile_of(0, before, begin, current), past, frames, left, SCALE, N)
     p, top, total, _ = weigh(z, top, total, BOUNDED)
     p = operand(p, weights)
@@ -195,8 +211,7 @@ def look(
     # the keys of the second tile, or where there is none the first values
     following = it + gl.where(count > 1, 1, 0)
     mbarrier.wait(full.index(slot(following)), turn(following))
-    of_frames = before + gl.maximum(gl.minimum(word(d, 8), (past + 1) * FULL) - current, 0)
-    plain = gl.maximum(gl.minimum(of_frames, count - 1), 1)
+    plain = plain_tiles(d, before, count, current, past, N)
     for j in range(1, plain):
         p, top, total, out, it = step(
             q, pairs, ring, it, p, top, total, out, ages, tile_of(j, before, begin, current),
@@ -211,54 +226,87 @@ def look(
     gl.thread_barrier()
     mbarrier.arrive(q_free, count=1)
     out = warpgroup_mma(p, pairs.index(slot(it) * FOLD), out, is_async=True)
+    if op == ATTEND:
+        merged(counters, error, d, epoch, LIMIT)
     out = warpgroup_mma_wait(num_outstanding=0, deps=(out,))
     release(empty, slot(it))
     return top, total, out, it + 1
 
 
 @gluon.jit
-def add_others(
-    d, sums, rows, top, total, out, layout: gl.constexpr,
-    HEADS: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr,
+def other_part(
+    own, row, rows, ROWS: gl.constexpr, HD: gl.constexpr, BOUNDED: gl.constexpr
 ):  # fmt: skip
-    """The other parts, in their order, to this one, which comes last."""
-    cols = gl.arange(0, HD, layout=gl.SliceLayout(0, layout))
-    base = sums + start_of(word(d, 11))
-    for part in range(word(d, 13) - 1):
-        own = base + part * (HEADS * ROWS * (HD + 2))
-        other = gl.load(own + ROWS * HD + rows, cache_modifier=".cg")
-        higher = gl.maximum(top, other)
-        mine, fade = gl.exp2(top - higher), gl.exp2(other - higher)
-        total = total * mine
-        total += gl.load(own + ROWS * (HD + 1) + rows, cache_modifier=".cg") * fade
-        their = gl.load(own + rows[:, None] * HD + cols[None, :], cache_modifier=".cg")
-        out = out * mine[:, None] + their * fade[:, None]
+    """Maximum, denominator and sums, packed, of another part, on their way. The maximum is 0 where
+    nobody keeps one, and not stored.
+    """
+    their = sums_at(places(own + row * HD, HD))
+    total = sums_at(own + ROWS * (HD + 1) + rows)
+    top = total
+    if not BOUNDED:
+        top = sums_at(own + ROWS * HD + rows)
+    return top, total, their
+
+
+@gluon.jit
+def both(top, total, out, other, BOUNDED: gl.constexpr):
+    """Two parts together."""
+    their_top, their_total, their = other
+    if BOUNDED:
+        total += their_total
+        out += unpacked(their)
+    else:
+        higher = gl.maximum(top, their_top)
+        mine, fade = gl.exp2(top - higher), gl.exp2(their_top - higher)
+        total = total * mine + their_total * fade
+        out = out * mine[:, None] + unpacked(their) * fade[:, None]
         top = higher
+    return top, total, out
+
+
+@gluon.jit
+def add_others(
+    d, sums, row, rows, top, total, out,
+    HEADS: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr, BOUNDED: gl.constexpr,
+):  # fmt: skip
+    """The other parts, in their order, to this one, which comes last; two at a time are on their
+    way, for which the registers suffice.
+    """
+    STRIDE: gl.constexpr = HEADS * ROWS * (HD + 2)
+    own = sums + start_of(word(d, 11))
+    others = word(d, 13) - 1
+    for part in range(0, others - 1, 2):
+        one = other_part(own + part * STRIDE, row, rows, ROWS, HD, BOUNDED)
+        two = other_part(own + (part + 1) * STRIDE, row, rows, ROWS, HD, BOUNDED)
+        top, total, out = both(top, total, out, one, BOUNDED)
+        top, total, out = both(top, total, out, two, BOUNDED)
+    if others % 2 == 1:
+        one = other_part(own + (others - 1) * STRIDE, row, rows, ROWS, HD, BOUNDED)
+        top, total, out = both(top, total, out, one, BOUNDED)
     return total, out
 
 
 @gluon.jit
 def finish(
-    d, op, sums, counters, error, epoch, row, top, total, out, output, used,
+    d, op, sums, row, top, total, out, output, used,
     HEADS: gl.constexpr, ROWS: gl.constexpr, HD: gl.constexpr, layout: gl.constexpr,
-    LIMIT: gl.constexpr,
+    BOUNDED: gl.constexpr,
 ):  # fmt: skip
-    """Store a part, or add all parts and hand the result to the storer."""
+    """Store a part, or add all parts, which are there, and hand the result to the storer."""
     FOLD: gl.constexpr = 128 // HD
     rows = row + gl.arange(0, HALF, layout=gl.SliceLayout(1, layout))
     top = gl.convert_layout(top, gl.SliceLayout(1, layout), assert_trivial=True)
     total = gl.convert_layout(total, gl.SliceLayout(1, layout), assert_trivial=True)
     if op == ATTEND_PART:
-        cols = gl.arange(0, HD, layout=gl.SliceLayout(0, layout))
         own = sums + start_of(word(d, 11))
         own += word(d, 12) * (HEADS * ROWS * (HD + 2))
-        gl.store(own + rows[:, None] * HD + cols[None, :], out)
-        gl.store(own + ROWS * HD + rows, top)
+        gl.store(places(own + row * HD, HD), packed(out))
+        if not BOUNDED:
+            gl.store(own + ROWS * HD + rows, top)
         gl.store(own + ROWS * (HD + 1) + rows, total)
-        used = stored(output, used)
+        used = left_behind(output, used)
     else:
-        merged(counters, error, d, epoch, LIMIT)
-        total, out = add_others(d, sums, rows, top, total, out, layout, HEADS, ROWS, HD)
+        total, out = add_others(d, sums, row, rows, top, total, out, HEADS, ROWS, HD, BOUNDED)
         stage, staged, freed = output
         tiles = stage._reinterpret(gl.bfloat16, [FOLD, HALF, HD], gl.NVMMASharedLayout(128, 16))
         value = out * (1.0 / total)[:, None]
@@ -274,28 +322,25 @@ def attend(
 ):  # fmt: skip
     """ATTEND, ATTEND_PART. Frames that are not filled cost nothing: their keys are left out."""
     SCALE: gl.constexpr = LOG2_E / K**0.5
-    scores: gl.constexpr = accumulator(KEYS)
     sums_of: gl.constexpr = accumulator(HD)
     row = first_row(d, W)
     frames, before, count, begin, current, left = key_tiles(d, filled, N, P)
     stages = 2 * count + gl.where(count == 0, 1, gl.minimum(frames, 1))
     if row < N:
-        top = gl.full(
-            (HALF,), 0.0 if BOUNDED else EMPTY, gl.float32, layout=gl.SliceLayout(1, scores)
-        )
-        total = gl.zeros((HALF,), gl.float32, layout=gl.SliceLayout(1, scores))
+        top, total = nothing(BOUNDED)
         out = gl.zeros((HALF, HD), gl.float32, layout=sums_of)
         if count > 0:
             top, total, out, it = look(
-                d, ring, q_free, it, count, before, begin, current, frames, left,
-                W, N, HD, SCALE, BOUNDED,
+                d, op, counters, error, epoch, ring, q_free, it, count, before, begin, current,
+                frames, left, W, N, HD, SCALE, BOUNDED, LIMIT,
             )  # fmt: skip
         else:
             it = skip(ring, 1, it)
+            if op == ATTEND:
+                merged(counters, error, d, epoch, LIMIT)
         used = finish(
-            d, op, sums, counters, error, epoch, row, top, total, out, output, used,
-            HEADS, ROWS, HD, sums_of, LIMIT,
-        )  # fmt: skip
+            d, op, sums, row, top, total, out, output, used, HEADS, ROWS, HD, sums_of, BOUNDED
+        )
     else:
         it = skip(ring, stages, it)
         mbarrier.arrive(q_free, count=1, pred=count > 0)

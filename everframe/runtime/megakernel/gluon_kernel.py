@@ -35,9 +35,10 @@ from everframe.runtime.megakernel.gluon_memory import (
     UNPACK,
     UP,
     WIDE,
-    WORDS,
+    common,
     first_col,
     first_row,
+    instruction,
     loiter,
     settle,
     skip,
@@ -96,7 +97,7 @@ def send(
 def storer(
     table, begin, end, counters, small, heads, staging, staged, freed, work_at, new_at,
     W: gl.constexpr, N: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr, H: gl.constexpr,
-    HD: gl.constexpr, MODEL: gl.constexpr,
+    HD: gl.constexpr, MODEL: gl.constexpr, LIGHT: gl.constexpr,
 ):  # fmt: skip
     """One warp for each math warpgroup: results out of the staging buffer, then the signal. A half
     without tokens has no result; pictures and maps always have one.
@@ -104,10 +105,12 @@ def storer(
     LAYOUT: gl.constexpr = gl.NVMMASharedLayout(128, 16, rank=2)
     panels = staging._reinterpret(gl.bfloat16, [4, HALF, PANEL], LAYOUT)
     used = 0
+    following = instruction(table, begin, end, 1)
     for task in range(begin, end):
-        d = table + task * WORDS
-        op, row = gl.load(d + OP), gl.load(d + ROW) + W * HALF
-        signal = gl.load(d + SIGNAL)
+        d = following
+        following = instruction(table, task + 1, end, 1)
+        op, row = common(d, OP), common(d, ROW) + W * HALF
+        signal = common(d, SIGNAL)
         if (row < N) | (op == UNPACK) | (op > HEAD):
             for half in range(gl.where(op == QKV, 2, 1)):
                 mbarrier.wait(staged.index(W), used & 1)
@@ -118,7 +121,7 @@ def storer(
                 gl.thread_barrier()
                 mbarrier.arrive(freed.index(W), count=1)
                 used += 1
-        settle()
+        settle(LIGHT)
         gl.thread_barrier()
         gl.atomic_add(counters + signal, 1, sem="release", scope="gpu")
 
@@ -132,7 +135,7 @@ def tokens(
     LOCAL_COLUMNS: gl.constexpr, ROWS: gl.constexpr, WIDTH: gl.constexpr, TILES: gl.constexpr,
     TILES_2: gl.constexpr, INPUT: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr,
     LOCAL: gl.constexpr, COARSE: gl.constexpr, BASE: gl.constexpr, PREVIOUS: gl.constexpr,
-    ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr, MODEL: gl.constexpr,
+    ANCHOR: gl.constexpr, TURNS: gl.constexpr, MODEL: gl.constexpr,
     SPLIT: gl.constexpr, LIMIT: gl.constexpr,
 ):  # fmt: skip
     """The instructions that are matrix products of tokens; without rows their stages pass."""
@@ -142,7 +145,7 @@ def tokens(
     elif op == QKV:
         it, used = qkv(
             d, sums, fixed, control, ring, output, it, used,
-            W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, COS, SIN,
+            W, N, D, K, HD, SQUARES, TILES, TILES_2, ROWS, TURNS,
         )  # fmt: skip
     elif op == UP:
         it, used = up(d, sums, control, ring, output, it, used, W, D, SQUARES, TILES, TILES_2, ROWS)
@@ -180,7 +183,7 @@ def math(
     ROWS: gl.constexpr, WIDTH: gl.constexpr, TILES: gl.constexpr, TILES_2: gl.constexpr,
     INPUT: gl.constexpr, NOISY: gl.constexpr, X: gl.constexpr, SQUARES: gl.constexpr,
     LOCAL: gl.constexpr, COARSE: gl.constexpr, Z: gl.constexpr, BASE: gl.constexpr,
-    PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, COS: gl.constexpr, SIN: gl.constexpr,
+    PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, TURNS: gl.constexpr,
     AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
     MODEL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
     TIMED: gl.constexpr, DELAYED: gl.constexpr,
@@ -190,9 +193,11 @@ def math(
     output = (staging.index(W), staged.index(W), freed.index(W))
     it = 0
     used = 0
+    following = instruction(table, begin, end, 4)
     for task in range(begin, end):
-        d = table + task * WORDS
-        op = gl.load(d + OP)
+        d = following
+        following = instruction(table, task + 1, end, 4)
+        op = common(d, OP)
         loiter(d, epoch, W, DELAYED)
         stamp(stamps, d, 0, TIMED and W == 0)
         if (op == ATTEND_PART) | (op == ATTEND):
@@ -208,7 +213,7 @@ def math(
         elif op >= CONV_IN:
             it, used = maps(
                 d, op, work, sums, fixed, control, camera, noise, out, ring, output, it, used,
-                W, INPUT, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS,
+                W, NOISY, Z, COARSE, LOCAL, LOCAL_COLUMNS, AFFINE_BIAS, MAP_ROWS, MAP_COLS,
                 CELLS, C, CP, ROWS, FIRST_PANELS, NEXT_PANELS,
             )  # fmt: skip
         else:
@@ -216,7 +221,7 @@ def math(
                 d, op, work, sums, fixed, control, counters, error, epoch, has_previous,
                 has_anchor, ring, output, it, used, W, N, D, K, HD, COLS, CELLS, C, PATCH_CHANNELS,
                 LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, X, SQUARES, LOCAL, COARSE, BASE,
-                PREVIOUS, ANCHOR, COS, SIN, MODEL, SPLIT, LIMIT,
+                PREVIOUS, ANCHOR, TURNS, MODEL, SPLIT, LIMIT,
             )  # fmt: skip
         stamp(stamps, d, 1, TIMED and W == 0)
 
@@ -267,11 +272,11 @@ def gluon_frame_kernel(
     WIDTH: gl.constexpr, TILES: gl.constexpr, TILES_2: gl.constexpr, SCALED: gl.constexpr,
     H: gl.constexpr, INPUT: gl.constexpr, NOISY: gl.constexpr, X: gl.constexpr,
     SQUARES: gl.constexpr, LOCAL: gl.constexpr, COARSE: gl.constexpr, Z: gl.constexpr,
-    BASE: gl.constexpr, PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, COS: gl.constexpr,
-    SIN: gl.constexpr, AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr,
+    BASE: gl.constexpr, PREVIOUS: gl.constexpr, ANCHOR: gl.constexpr, TURNS: gl.constexpr,
+    AFFINE_BIAS: gl.constexpr, FIRST_PANELS: gl.constexpr,
     NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr, WINDOW: gl.constexpr, PROMPT_ROWS: gl.constexpr,
     TAIL: gl.constexpr, BOUNDED: gl.constexpr, SPLIT: gl.constexpr, LIMIT: gl.constexpr,
-    TIMED: gl.constexpr, DELAYED: gl.constexpr, MATH_REGISTERS: gl.constexpr,
+    LIGHT: gl.constexpr, TIMED: gl.constexpr, DELAYED: gl.constexpr, MATH_REGISTERS: gl.constexpr,
     OTHER_REGISTERS: gl.constexpr,
 ):  # fmt: skip
     """One frame, pixels to pixels. See `torch_gluon` for the arguments."""
@@ -286,7 +291,7 @@ def gluon_frame_kernel(
                 anchor_camera, noise, out, ring_a, ring_w, full, empty, q_free, staging, staged,
                 freed, 0, N, P, D, K, HD, HEADS, COLS, PATCH, CELLS, MAP_ROWS, MAP_COLS, C, CP,
                 PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, NOISY, X,
-                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, COS, SIN, AFFINE_BIAS,
+                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, TURNS, AFFINE_BIAS,
                 FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (math, (
@@ -295,20 +300,21 @@ def gluon_frame_kernel(
                 anchor_camera, noise, out, ring_a, ring_w, full, empty, q_free, staging, staged,
                 freed, 1, N, P, D, K, HD, HEADS, COLS, PATCH, CELLS, MAP_ROWS, MAP_COLS, C, CP,
                 PATCH_CHANNELS, LOCAL_COLUMNS, ROWS, WIDTH, TILES, TILES_2, INPUT, NOISY, X,
-                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, COS, SIN, AFFINE_BIAS,
+                SQUARES, LOCAL, COARSE, Z, BASE, PREVIOUS, ANCHOR, TURNS, AFFINE_BIAS,
                 FIRST_PANELS, NEXT_PANELS, MODEL, BOUNDED, SPLIT, LIMIT, TIMED, DELAYED,
             )),
             (loader, (
-                table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, strips,
-                keys, heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at,
-                taps_at, prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
+                table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, small,
+                strips, keys, heads, tails, ring_a, ring_w, full, empty, q_free, work_at,
+                weights_at, taps_at, prompt_at, new_at, slot1, slot2, slot3, slot4, slot5, slot6,
+                slot7, slot8,
                 N, P, HD, ROWS, SCALED, PROMPT_ROWS, WINDOW, TAIL, CP, FIRST_PANELS, NEXT_PANELS,
-                MODEL, LIMIT, DELAYED,
+                INPUT, MAP_COLS, MODEL, LIMIT, LIGHT, DELAYED,
             )),
             (storer, (table, begin, end, counters, small, heads, staging, staged, freed, work_at,
-                      new_at, 0, N, ROWS, SCALED, H, HD, MODEL)),
+                      new_at, 0, N, ROWS, SCALED, H, HD, MODEL, LIGHT)),
             (storer, (table, begin, end, counters, small, heads, staging, staged, freed, work_at,
-                      new_at, 1, N, ROWS, SCALED, H, HD, MODEL)),
+                      new_at, 1, N, ROWS, SCALED, H, HD, MODEL, LIGHT)),
         ],
         [4, 1, 1, 1],
         [MATH_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS, OTHER_REGISTERS],

@@ -18,7 +18,6 @@ from everframe.runtime.megakernel.gluon_memory import (
     ATTEND_PART,
     BLOCK,
     CONV_IN,
-    CONV_OUT,
     HALF,
     HEAD,
     KEYS,
@@ -30,44 +29,25 @@ from everframe.runtime.megakernel.gluon_memory import (
     UNPACK,
     UP,
     WIDE,
-    WORDS,
+    claim,
+    common,
     first_col,
     first_row,
+    instruction,
     loiter,
+    pass_on,
     served,
     slot,
-    turn,
     wait_of,
     word,
 )
+from everframe.runtime.megakernel.gluon_taps import load_maps
 
 
 @gluon.constexpr_function
 def at_least_one(n):
     """A number to divide by."""
     return max(n, 1)
-
-
-@gluon.constexpr_function
-def smaller(a, b):
-    """Of two constants."""
-    return min(a, b)
-
-
-@gluon.jit
-def claim(empty, it):
-    """Wait until both math warpgroups have read what was in a stage; its number."""
-    mbarrier.wait(empty.index(slot(it)), turn(it) ^ 1)
-    return slot(it)
-
-
-@gluon.jit
-def pass_on(ring, it):
-    """A stage without data: what was waited for is there."""
-    _, _, full, empty = ring
-    stage = claim(empty, it)
-    mbarrier.arrive(full.index(stage), count=1)
-    return it + 1
 
 
 @gluon.jit
@@ -102,11 +82,14 @@ def load_weights(descriptor, ring, line, stage, COLUMNS: gl.constexpr):
 
 @gluon.jit
 def load_product(
-    d, op, descriptor, tiles, ring, q_free, work_at, weights_at, counters, error, epoch, it, looked,
-    limit,
-    COLUMNS: gl.constexpr, SCALED: gl.constexpr, ROWS: gl.constexpr,
+    d, op, descriptor, tiles, small, ring, q_free, work_at, weights_at, counters, error, epoch, it,
+    looked, limit,
+    N: gl.constexpr, COLUMNS: gl.constexpr, SCALED: gl.constexpr, ROWS: gl.constexpr,
+    LIGHT: gl.constexpr,
 ):  # fmt: skip
-    """Weights of the first stages before the wait, which only the operand needs."""
+    """Weights of the first stages before the wait, which only the operand needs. Of the operand
+    only the rows of the first warpgroup, if the other has none.
+    """
     ring_a, _, full, empty = ring
     a, w, pitch, panels = matrix_of(d, op, SCALED, ROWS)
     start = wait_of(d, epoch, 0)
@@ -115,71 +98,21 @@ def load_product(
     ahead = gl.minimum(panels, STAGES)
     for k in range(ahead):
         load_weights(descriptor, ring, w + k * pitch, claim(empty, it + k), COLUMNS)
-    limit = served(counters, error, d, start, limit, 0)
+    limit = served(counters, error, d, start, limit, 0, LIGHT)
     mbarrier.wait(q_free, (looked & 1) ^ 1)  # queries lie where operands go
     for k in range(panels):
         stage = slot(it + k)
         if k >= ahead:
             load_weights(descriptor, ring, w + k * pitch, claim(empty, it + k), COLUMNS)
-        mbarrier.expect(full.index(stage), (BLOCK + COLUMNS) * LINE)
-        tma.async_copy_global_to_shared(
-            tiles, [a + k * ROWS, 0], full.index(stage), ring_a.index(stage)
-        )
+        if first_row(d, 1) >= N:
+            mbarrier.expect(full.index(stage), (HALF + COLUMNS) * LINE)
+            half = ring_a.index(stage).slice(0, HALF)
+            tma.async_copy_global_to_shared(small, [a + k * ROWS, 0], full.index(stage), half)
+        else:
+            mbarrier.expect(full.index(stage), (BLOCK + COLUMNS) * LINE)
+            whole = ring_a.index(stage)
+            tma.async_copy_global_to_shared(tiles, [a + k * ROWS, 0], full.index(stage), whole)
     return it + panels, limit
-
-
-@gluon.jit
-def load_taps(strips, ring, line, stage, COUT: gl.constexpr):
-    """A panel of the weights of a convolution, 16 rows at a time."""
-    _, ring_w, full, _ = ring
-    for i in gl.static_range(COUT // 16):
-        target = ring_w.index(stage).slice(16 * i, 16)
-        tma.async_copy_global_to_shared(strips, [line + 16 * i, 0], full.index(stage), target)
-
-
-@gluon.jit
-def load_convolution(
-    d, strips, ring, taps_at, counters, error, epoch, it, limit,
-    STAGE: gl.constexpr, PANELS: gl.constexpr, COUT: gl.constexpr,
-):  # fmt: skip
-    """Weights; the maps are read by the math warpgroups. STAGE: the last of the waits for them."""
-    _, _, full, empty = ring
-    line = taps_at + word(d, 0)
-    start, late = wait_of(d, epoch, 0), wait_of(d, epoch, STAGE)
-    AHEAD: gl.constexpr = smaller(PANELS, STAGES)
-    for k in range(AHEAD):
-        load_taps(strips, ring, line + k * COUT, claim(empty, it + k), COUT)
-    limit = served(counters, error, d, start, limit, 0)
-    if STAGE > 0:
-        limit = served(counters, error, d, late, limit, STAGE)
-    for k in range(PANELS):
-        if k >= AHEAD:
-            load_taps(strips, ring, line + k * COUT, claim(empty, it + k), COUT)
-        mbarrier.expect(full.index(slot(it + k)), COUT * LINE)
-    return it + PANELS, limit
-
-
-@gluon.jit
-def load_maps(
-    d, op, strips, ring, taps_at, counters, error, epoch, it, limit,
-    CP: gl.constexpr, FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
-):  # fmt: skip
-    """The instructions of the detail path."""
-    if op == CONV_IN:
-        it, limit = load_convolution(
-            d, strips, ring, taps_at, counters, error, epoch, it, limit, 1, FIRST_PANELS, CP
-        )
-    elif op == CONV_OUT:  # colours come before the last convolution
-        limit = served(counters, error, d, wait_of(d, epoch, 0), limit, 0)
-        it = pass_on(ring, it)
-        it, limit = load_convolution(
-            d, strips, ring, taps_at, counters, error, epoch, it, limit, 1, NEXT_PANELS, 16
-        )
-    else:
-        it, limit = load_convolution(
-            d, strips, ring, taps_at, counters, error, epoch, it, limit, 0, NEXT_PANELS, CP
-        )
-    return it, limit
 
 
 @gluon.jit
@@ -278,7 +211,7 @@ def load_attention(
     d, filled, keys, heads, tails, ring, q_free, origins, slots, counters, error, epoch, it, looked,
     limit,
     N: gl.constexpr, P: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr,
-    PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr,
+    PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr, LIGHT: gl.constexpr,
 ):  # fmt: skip
     """Ages and keys of past frames before the wait for the queries; those of this frame after
     theirs. A task that finds no keys passes one stage on, for the sake of the order.
@@ -302,14 +235,14 @@ def load_attention(
         if count > 0:
             it = load_ages(weights_at + word(d, 10), tails, ring, it, HD, TAIL)
     if count == before:  # of this frame there is nothing to load, only to wait for
-        limit = served(counters, error, d, late, limit, 1)
+        limit = served(counters, error, d, late, limit, 1, LIGHT)
     if count == 0:
-        limit = served(counters, error, d, start, limit, 0)
+        limit = served(counters, error, d, start, limit, 0, LIGHT)
         it = pass_on(ring, it)
     for j in range(count):
         tile = tile_of(j, before, first, current)
         if j == before:
-            limit = served(counters, error, d, late, limit, 1)
+            limit = served(counters, error, d, late, limit, 1, LIGHT)
         for part in gl.static_range(2):
             stage = claim(empty, it)
             if tile < (past + 1) * FULL:
@@ -327,7 +260,7 @@ def load_attention(
             if j == 0:
                 if part == 0:
                     mbarrier.wait(q_free, (looked & 1) ^ 1)
-                    limit = served(counters, error, d, start, limit, 0)
+                    limit = served(counters, error, d, start, limit, 0, LIGHT)
                 mbarrier.expect(full.index(stage), TILE_BYTES + QUERY_BYTES)
                 load_queries(heads, ring, stage, q + part * HALF, HD)
             else:
@@ -338,13 +271,15 @@ def load_attention(
 
 @gluon.jit
 def loader(
-    table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, strips, keys, heads,
-    tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at, prompt_at, new_at,
+    table, begin, end, counters, error, epoch, filled, tiles, wide, narrow, small, strips, keys,
+    heads, tails, ring_a, ring_w, full, empty, q_free, work_at, weights_at, taps_at, prompt_at,
+    new_at,
     slot1, slot2, slot3, slot4, slot5, slot6, slot7, slot8,
     N: gl.constexpr, P: gl.constexpr, HD: gl.constexpr, ROWS: gl.constexpr, SCALED: gl.constexpr,
     PROMPT_ROWS: gl.constexpr, WINDOW: gl.constexpr, TAIL: gl.constexpr, CP: gl.constexpr,
-    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr, MODEL: gl.constexpr,
-    LIMIT: gl.constexpr, DELAYED: gl.constexpr,
+    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr, INPUT: gl.constexpr,
+    MAP_COLS: gl.constexpr, MODEL: gl.constexpr,
+    LIMIT: gl.constexpr, LIGHT: gl.constexpr, DELAYED: gl.constexpr,
 ):  # fmt: skip
     """`it` counts stages, `looked` attention tasks that have queries."""
     ring = (ring_a, ring_w, full, empty)
@@ -353,27 +288,30 @@ def loader(
     limit = gl.to_tensor(LIMIT)
     it = 0
     looked = 0
+    following = instruction(table, begin, end, 1)
     for task in range(begin, end):
-        d = table + task * WORDS
-        op = gl.load(d + OP)
+        d = following
+        following = instruction(table, task + 1, end, 1)
+        op = common(d, OP)
         loiter(d, epoch, 2, DELAYED)
         if (op == ATTEND_PART) | (op == ATTEND):
             it, looked, limit = load_attention(
                 d, filled, keys, heads, tails, ring, q_free, origins, slots, counters, error,
                 epoch, it, looked, limit, N, P, HD, ROWS, PROMPT_ROWS, WINDOW, TAIL,
+                LIGHT,
             )  # fmt: skip
         elif op >= CONV_IN:
             it, limit = load_maps(
-                d, op, strips, ring, taps_at, counters, error, epoch, it, limit, CP, FIRST_PANELS,
-                NEXT_PANELS,
+                d, op, tiles, strips, ring, q_free, work_at + INPUT, taps_at, counters, error,
+                epoch, it, looked, limit, CP, MAP_COLS, FIRST_PANELS, NEXT_PANELS, LIGHT,
             )  # fmt: skip
         elif (op == QKV) | (op == UP):
             it, limit = load_product(
-                d, op, wide, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, WIDE, SCALED, ROWS,
+                d, op, wide, tiles, small, ring, q_free, work_at, weights_at, counters, error,
+                epoch, it, looked, limit, N, WIDE, SCALED, ROWS, LIGHT,
             )  # fmt: skip
         elif op != UNPACK:
             it, limit = load_product(
-                d, op, narrow, tiles, ring, q_free, work_at, weights_at, counters, error, epoch,
-                it, looked, limit, MODEL, SCALED, ROWS,
+                d, op, narrow, tiles, small, ring, q_free, work_at, weights_at, counters, error,
+                epoch, it, looked, limit, N, MODEL, SCALED, ROWS, LIGHT,
             )  # fmt: skip

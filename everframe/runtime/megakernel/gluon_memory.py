@@ -58,36 +58,59 @@ def turn(it):
 
 
 @gluon.jit
+def instruction(table, task, end, WARPS: gl.constexpr):
+    """The words of an instruction, one in each lane of every warp of a partition; past the end of
+    the list those of the last one. Asked for while the instruction before runs, they are there when
+    it has ended, and no word is a trip to the L2 cache (polls empty the L1 cache all the time).
+    """
+    lane = gl.arange(0, WORDS, layout=gl.BlockedLayout([1], [32], [WARPS], [0]))
+    return gl.load(table + gl.minimum(task, gl.maximum(end - 1, 0)) * WORDS + lane)
+
+
+@gluon.jit
+def common(d, INDEX: gl.constexpr):
+    """A word that all opcodes have."""
+    lane = gl.arange(0, WORDS, layout=d.type.layout)
+    return gl.sum(gl.where(lane == INDEX, d, 0), 0)
+
+
+@gluon.jit
 def word(d, INDEX: gl.constexpr):
     """A word of the opcode's own."""
-    return gl.load(d + ARGUMENTS + INDEX)
+    return common(d, ARGUMENTS + INDEX)
 
 
 @gluon.jit
 def wait_of(d, epoch, STAGE: gl.constexpr):
     """First counter of a wait, how many, and what each must have reached."""
-    words = d + WAITS + 3 * STAGE
-    return gl.load(words), gl.load(words + 1), gl.load(words + 2) * epoch
+    first: gl.constexpr = WAITS + 3 * STAGE
+    return common(d, first), common(d, first + 1), common(d, first + 2) * epoch
+
+
+@gluon.jit
+def multiple(n, OF: gl.constexpr):
+    """A number that is a multiple of a constant, so that the compiler knows it, which it needs to
+    load more than one number at a time; it believes no hint about a sum.
+    """
+    return (n // OF) * OF
 
 
 @gluon.jit
 def first_row(d, W: gl.constexpr):
-    """First row of a half of a tile. The hint, which the compiler needs to load more than one
-    number at a time, belongs to the load, so both must be in one function.
-    """
-    return gl.multiple_of(gl.load(d + ROW), HALF) + W * HALF
+    """First row of a half of a tile."""
+    return multiple(common(d, ROW), HALF) + W * HALF
 
 
 @gluon.jit
 def first_col(d):
-    """First column of a tile; see `first_row`."""
-    return gl.multiple_of(gl.load(d + COL), ALIGNED)
+    """First column of a tile."""
+    return multiple(common(d, COL), ALIGNED)
 
 
 @gluon.jit
 def aligned_word(d, INDEX: gl.constexpr):
-    """A word that is a multiple of 64; see `first_row`."""
-    return gl.multiple_of(gl.load(d + ARGUMENTS + INDEX), PANEL)
+    """A word that is a multiple of 64."""
+    return multiple(word(d, INDEX), PANEL)
 
 
 @gluon.jit
@@ -96,13 +119,19 @@ def start_of(line):
     return line.to(gl.int64) * PANEL
 
 
-@gluon.jit
-def polled(at, want, limit):
-    """1 in all lanes of a warp when every lane has seen its counter, 0 when time was over. What TMA
-    loads afterwards is ordered.
+@gluon.constexpr_function
+def fence(light):
+    """Between ordinary accesses and those of TMA. The light one is of global memory only: ptxas
+    makes one instruction of it, where it makes the other wait until all earlier accesses of the
+    thread are seen by the whole GPU.
     """
-    return gl.inline_asm_elementwise(
-        """{
+    return "fence.proxy.async.global;" if light else "fence.proxy.async;"
+
+
+@gluon.constexpr_function
+def poll(light):
+    """The program of `polled`."""
+    return """{
         .reg .pred p, q;
         .reg .u32 v, n;
         mov.u32 n, 0;
@@ -113,19 +142,23 @@ def polled(at, want, limit):
         add.u32 n, n, 1;
         setp.lt.and.u32 q, n, $3, p;
         @q bra AGAIN;
-        fence.proxy.async;
+        FENCE
         selp.u32 $0, 0, 1, p;
-        }""",
-        "=r,l,r,r",
-        [at, want, limit],
-        dtype=gl.int32,
-        is_pure=False,
-        pack=1,
+        }""".replace("FENCE", fence(light))
+
+
+@gluon.jit
+def polled(at, want, limit, LIGHT: gl.constexpr):
+    """1 in all lanes of a warp when every lane has seen its counter, 0 when time was over. What TMA
+    loads afterwards is ordered.
+    """
+    return gl.inline_asm_elementwise(
+        poll(LIGHT), "=r,l,r,r", [at, want, limit], dtype=gl.int32, is_pure=False, pack=1
     )
 
 
 @gluon.jit
-def served(counters, error, d, wait, limit, STAGE: gl.constexpr):
+def served(counters, error, d, wait, limit, STAGE: gl.constexpr, LIGHT: gl.constexpr):
     """By the loader's warp: wait for a stage's counters. Returns the polls that a later wait may
     take: none once time was over, so that the launch ends; the error then says where.
     """
@@ -134,9 +167,9 @@ def served(counters, error, d, wait, limit, STAGE: gl.constexpr):
     for base in range(0, count, POLLED):
         # lanes past the last counter look at the last one
         at = counters + first + gl.minimum(base + lane, count - 1)
-        seen = polled(at, lane * 0 + want, lane * 0 + limit)
+        seen = polled(at, lane * 0 + want, lane * 0 + limit, LIGHT)
         if gl.min(seen, 0) == 0:
-            gl.atomic_min(error, gl.load(d + TASK) * 4 + STAGE)
+            gl.atomic_min(error, common(d, TASK) * 4 + STAGE)
             limit = limit * 0
     gl.thread_barrier()
     return limit
@@ -175,7 +208,7 @@ def merged(counters, error, d, epoch, LIMIT: gl.constexpr):
     if count > 0:
         ok = waited(counters + first, want, gl.to_tensor(LIMIT))
         if ok == 0:
-            gl.atomic_min(error, gl.load(d + TASK) * 4 + 2)
+            gl.atomic_min(error, common(d, TASK) * 4 + 2)
 
 
 @gluon.jit
@@ -189,13 +222,19 @@ def fence_proxies():
     )  # fmt: skip
 
 
+@gluon.constexpr_function
+def settling(light):
+    """The program of `settle`."""
+    return f"cp.async.bulk.wait_group 0;\n{fence(light)}\nmov.u32 $0, 0;"
+
+
 @gluon.jit
-def settle():
+def settle(LIGHT: gl.constexpr):
     """Wait until what TMA has stored is in memory, not only read (which is what `tma.store_wait`
     waits for), and let ordinary and TMA loads elsewhere see it.
     """
     gl.inline_asm_elementwise(
-        "cp.async.bulk.wait_group 0;\nfence.proxy.async;\nmov.u32 $0, 0;",
+        settling(LIGHT),
         "=r", [], dtype=gl.int32, is_pure=False, pack=1,
     )  # fmt: skip
 
@@ -207,6 +246,22 @@ def release(empty, stage):
     """
     gl.thread_barrier()
     mbarrier.arrive(empty.index(stage), count=1)
+
+
+@gluon.jit
+def claim(empty, it):
+    """Wait until both math warpgroups have read what was in a stage; its number."""
+    mbarrier.wait(empty.index(slot(it)), turn(it) ^ 1)
+    return slot(it)
+
+
+@gluon.jit
+def pass_on(ring, it):
+    """A stage without data: what was waited for is there."""
+    _, _, full, empty = ring
+    stage = claim(empty, it)
+    mbarrier.arrive(full.index(stage), count=1)
+    return it + 1
 
 
 @gluon.jit
@@ -234,10 +289,16 @@ def stage_out(out, value, used):
 
 @gluon.jit
 def stored(out, used):
-    """Tell the storer that this warpgroup has stored its results itself."""
+    """Tell the storer that this warpgroup has stored its results itself; TMA may load them."""
+    fence_proxies()
+    return left_behind(out, used)
+
+
+@gluon.jit
+def left_behind(out, used):
+    """The same for results that only ordinary loads will read, which need no fence."""
     _, staged, freed = out
     mbarrier.wait(freed, (used & 1) ^ 1)
-    fence_proxies()
     gl.thread_barrier()
     mbarrier.arrive(staged, count=1)
     return used + 1
@@ -250,7 +311,7 @@ def stamp(stamps, d, WHICH: gl.constexpr, TIMED: gl.constexpr):
         now = gl.inline_asm_elementwise(
             "mov.u64 $0, %globaltimer;", "=l", [], dtype=gl.int64, is_pure=False, pack=1
         )
-        gl.store(stamps + gl.load(d + TASK) * 2 + WHICH, now)
+        gl.store(stamps + common(d, TASK) * 2 + WHICH, now)
 
 
 @gluon.jit
@@ -259,7 +320,7 @@ def loiter(d, epoch, WHO: gl.constexpr, DELAYED: gl.constexpr):
     the order of things.
     """
     if DELAYED:
-        mixed = (gl.load(d + TASK) * 40503 + epoch * 30011 + WHO * 7919) & 16383
+        mixed = (common(d, TASK) * 40503 + epoch * 30011 + WHO * 7919) & 16383
         gl.inline_asm_elementwise(
             "nanosleep.u32 $1;\nmov.u32 $0, 0;",
             "=r,r", [mixed], dtype=gl.int32, is_pure=False, pack=1,

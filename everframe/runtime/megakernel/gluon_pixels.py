@@ -1,8 +1,8 @@
 # pyright: basic, reportMissingImports=false
 # (triton is not installed where there is no GPU, and has no types)
-"""Gluon: the convolutions of the detail path, bytes out. The math
-warpgroups load and store for themselves, each half of a tile; only the weights of convolutions come
-through the ring. Their inner axis is (tap, channel), in panels of 64, the last ones zeros.
+"""Gluon: the convolutions of the detail path, bytes out. The math warpgroups load and store for
+themselves, each half of a tile; weights of convolutions come through the ring, and the pictures of
+the first one. The inner axis of weights is (tap, channel), in panels of 64, the last ones zeros.
 """
 
 from triton.experimental import gluon
@@ -20,11 +20,12 @@ from everframe.runtime.megakernel.gluon_memory import (
     HALF,
     PANEL,
     accumulator,
+    fence_proxies,
     first_row,
+    left_behind,
     release,
     slot,
     start_of,
-    stored,
     turn,
     word,
 )
@@ -87,6 +88,30 @@ def convolve(
 
 
 @gluon.jit
+def convolve_first(
+    row, ring, it,
+    W: gl.constexpr, MAP_ROWS: gl.constexpr, MAP_COLS: gl.constexpr, COUT: gl.constexpr,
+    PANELS: gl.constexpr,
+):  # fmt: skip
+    """[64, COUT]: the same of a map of 64 channels, whose taps come through the ring; what a tap
+    finds outside the map is replaced by zeros.
+    """
+    layout: gl.constexpr = gl.DotOperandLayout(0, accumulator(COUT), 2)
+    ring_a, _, full, _ = ring
+    places = rows_of(row, layout)
+    acc = gl.zeros((HALF, COUT), gl.float32, layout=accumulator(COUT))
+    for tap in range(PANELS):
+        stage = slot(it)
+        mbarrier.wait(full.index(stage), turn(it))
+        a = ring_a.index(stage).slice(W * HALF, HALF).load(layout)
+        y, x = places // MAP_COLS + (tap // 3 - 1), places % MAP_COLS + (tap % 3 - 1)
+        inside = (y >= 0) & (y < MAP_ROWS) & (x >= 0) & (x < MAP_COLS)
+        a = gl.where(inside[:, None], a, 0.0)
+        acc, it = tap_product(a, acc, ring, it, gl.where(tap == 0, 1, 0))
+    return acc, it
+
+
+@gluon.jit
 def side(place, SIZE: gl.constexpr, FACTOR: gl.constexpr):
     """Nearest samples below and above, and the share of the latter, of a bilinear upsampling."""
     at = (place.to(gl.float32) + 0.5) / FACTOR - 0.5
@@ -123,14 +148,13 @@ def local_gains(
 @gluon.jit
 def conv_in(
     d, work, sums, control, ring, output, it, used,
-    W: gl.constexpr, INPUT: gl.constexpr, LOCAL: gl.constexpr, LOCAL_COLUMNS: gl.constexpr,
-    MAP_ROWS: gl.constexpr, MAP_COLS: gl.constexpr, CELLS: gl.constexpr, C: gl.constexpr,
-    CP: gl.constexpr, PANELS: gl.constexpr,
+    W: gl.constexpr, LOCAL: gl.constexpr, LOCAL_COLUMNS: gl.constexpr, MAP_ROWS: gl.constexpr,
+    MAP_COLS: gl.constexpr, CELLS: gl.constexpr, C: gl.constexpr, CP: gl.constexpr,
+    PANELS: gl.constexpr,
 ):  # fmt: skip
     """CONV_IN."""
     row = first_row(d, W)
-    source = work + INPUT * PANEL
-    u, it = convolve(source, row, ring, it, MAP_ROWS, MAP_COLS, 64, CP, PANELS)
+    u, it = convolve_first(row, ring, it, W, MAP_ROWS, MAP_COLS, CP, PANELS)
     layout: gl.constexpr = u.type.layout
     channels = cols_of(0, u)
     own = 48 + gl.minimum(channels, C - 1)
@@ -143,7 +167,7 @@ def conv_in(
     u = gl.where((channels < C)[None, :], silu(u), 0.0)
     at = rows_of(row, layout)[:, None] * CP + channels[None, :]
     gl.store(work + start_of(word(d, 1)) + at, u.to(work.dtype.element_ty))
-    return it, stored(output, used)
+    return it, left_behind(output, used)
 
 
 @gluon.jit
@@ -164,7 +188,7 @@ def conv(
     if word(d, 5) == 1:
         u += gl.load(source + at, cache_modifier=".cg").to(gl.float32)
     gl.store(work + start_of(word(d, 1)) + at, u.to(work.dtype.element_ty))
-    return it, stored(output, used)
+    return it, left_behind(output, used)
 
 
 @gluon.jit
@@ -282,23 +306,23 @@ def conv_out(
         gl.store(sums + Z * PANEL + at, noisy, mask=real)
         place = patch_place(y, x, colour, MAP_COLS // CELLS, 2 * CELLS, ROWS)
         gl.store(work + NOISY * PANEL + place, noisy.to(work.dtype.element_ty), mask=real)
-    return it, stored(output, used)
+        fence_proxies()  # which TMA will load
+    return it, left_behind(output, used)
 
 
 @gluon.jit
 def maps(
     d, op, work, sums, fixed, control, camera, noise, out, ring, output, it, used,
-    W: gl.constexpr, INPUT: gl.constexpr, NOISY: gl.constexpr, Z: gl.constexpr,
-    COARSE: gl.constexpr, LOCAL: gl.constexpr, LOCAL_COLUMNS: gl.constexpr,
-    AFFINE_BIAS: gl.constexpr, MAP_ROWS: gl.constexpr, MAP_COLS: gl.constexpr,
-    CELLS: gl.constexpr, C: gl.constexpr, CP: gl.constexpr, ROWS: gl.constexpr,
-    FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
+    W: gl.constexpr, NOISY: gl.constexpr, Z: gl.constexpr, COARSE: gl.constexpr,
+    LOCAL: gl.constexpr, LOCAL_COLUMNS: gl.constexpr, AFFINE_BIAS: gl.constexpr,
+    MAP_ROWS: gl.constexpr, MAP_COLS: gl.constexpr, CELLS: gl.constexpr, C: gl.constexpr,
+    CP: gl.constexpr, ROWS: gl.constexpr, FIRST_PANELS: gl.constexpr, NEXT_PANELS: gl.constexpr,
 ):  # fmt: skip
     """The instructions of the detail path. Positions past the last one are padding."""
     if op == CONV_IN:
         it, used = conv_in(
             d, work, sums, control, ring, output, it, used,
-            W, INPUT, LOCAL, LOCAL_COLUMNS, MAP_ROWS, MAP_COLS, CELLS, C, CP, FIRST_PANELS,
+            W, LOCAL, LOCAL_COLUMNS, MAP_ROWS, MAP_COLS, CELLS, C, CP, FIRST_PANELS,
         )  # fmt: skip
     elif op == CONV:
         it, used = conv(

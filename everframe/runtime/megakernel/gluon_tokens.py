@@ -26,14 +26,22 @@ from everframe.runtime.megakernel.gluon_memory import (
     aligned_word,
     first_col,
     first_row,
+    left_behind,
     merged,
     release,
     slot,
     stage_out,
     start_of,
-    stored,
     turn,
     word,
+)
+from everframe.runtime.megakernel.gluon_sums import (
+    add_parts,
+    packed,
+    places,
+    sums_at,
+    tile_of,
+    unpacked,
 )
 
 
@@ -138,10 +146,10 @@ def leave(
     sums, x, at, row, column, scale, output, used,
     SQUARES: gl.constexpr, ROWS: gl.constexpr, MODEL: gl.constexpr,
 ):  # fmt: skip
-    """Tokens, squares, and the operand of the next norm. `at`: where the tokens are."""
+    """Tokens, squares, and the operand of the next norm. `at`: where the tokens are, packed."""
     stage, staged, freed = output
     rows = rows_along(row, x)
-    gl.store(at, x)
+    gl.store(at, packed(x))
     gl.store(sums + SQUARES * PANEL + column // MODEL * ROWS + rows, gl.sum(x * x, 1))
     tiles = stage._reinterpret(
         gl.bfloat16, [NARROW // MODEL, HALF, MODEL], gl.NVMMASharedLayout(128, 16, rank=2)
@@ -150,24 +158,14 @@ def leave(
 
 
 @gluon.jit
-def add_parts(sums, acc, d, rows, cols, ROWS: gl.constexpr, WIDTH: gl.constexpr):
-    """`acc` plus partial sums, in their order."""
-    base = sums + start_of(word(d, 5)) + rows[:, None] * WIDTH + cols[None, :]
-    for part in range(word(d, 6)):
-        acc += gl.load(base + part * (ROWS * WIDTH), cache_modifier=".cg")
-    return acc
-
-
-@gluon.jit
 def part_of(
     d, sums, ring, output, it, used, W: gl.constexpr, WIDTH: gl.constexpr, MODEL: gl.constexpr
 ):  # fmt: skip
     """PART: partial sums of a product."""
     acc, it = product(ring, word(d, 4), it, W, MODEL)
-    rows = rows_along(first_row(d, W), acc)
-    cols = cols_of(first_col(d), acc)
-    gl.store(sums + start_of(word(d, 5)) + rows[:, None] * WIDTH + cols[None, :], acc)
-    return it, stored(output, used)
+    base = tile_of(sums + start_of(word(d, 5)), first_row(d, W), first_col(d), WIDTH, MODEL)
+    gl.store(places(base, MODEL), packed(acc))
+    return it, left_behind(output, used)
 
 
 @gluon.jit
@@ -180,16 +178,19 @@ def embed(
 ):  # fmt: skip
     """EMBED: tokens of the noisy target, positions, and the parts of the other pictures."""
     row, column = first_row(d, W), first_col(d)
-    x, it = product(ring, word(d, 4), it, W, MODEL)
-    rows, cols = rows_along(row, x), cols_of(column, x)
-    place = rows[:, None] * WIDTH + cols[None, :]
+    layout: gl.constexpr = accumulator(MODEL)
+    cols = column + gl.arange(0, MODEL, layout=gl.SliceLayout(0, layout))
+    scale = gl.load(control + start_of(word(d, 7)) + cols)
     bias = gl.load(fixed + PREVIOUS * PANEL + cols) * has_previous
     bias += gl.load(fixed + ANCHOR * PANEL + cols) * has_anchor
-    x += gl.load(fixed + BASE * PANEL + place) + bias[None, :]
+    place = rows_of(row, layout)[:, None] * WIDTH + cols[None, :]
+    base = gl.load(fixed + BASE * PANEL + place)  # on its way during the product
+    x, it = product(ring, word(d, 4), it, W, MODEL)
+    x += base + bias[None, :]
     merged(counters, error, d, epoch, LIMIT)
-    x = add_parts(sums, x, d, rows, cols, ROWS, WIDTH)
-    scale = gl.load(control + start_of(word(d, 7)) + cols)
-    at = sums + X * PANEL + place
+    parts = tile_of(sums + start_of(word(d, 5)), row, column, WIDTH, MODEL)
+    x = add_parts(x, parts, word(d, 6), ROWS * WIDTH)
+    at = places(tile_of(sums + X * PANEL, row, column, WIDTH, MODEL), MODEL)
     return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS, MODEL)
 
 
@@ -203,31 +204,40 @@ def residual(
     _, _, full, _ = ring
     row, column = first_row(d, W), first_col(d)
     layout: gl.constexpr = accumulator(MODEL)
-    rows = rows_of(row, layout)
     cols = column + gl.arange(0, MODEL, layout=gl.SliceLayout(0, layout))
-    at = sums + X * PANEL + rows[:, None] * WIDTH + cols[None, :]
+    at = places(tile_of(sums + X * PANEL, row, column, WIDTH, MODEL), MODEL)
     gate = gl.load(control + start_of(word(d, 8)) + cols)
     scale = gl.load(control + start_of(word(d, 7)) + cols)
     mbarrier.wait(full.index(slot(it)), turn(it))
-    x = gl.load(at, cache_modifier=".cg")  # on its way during the product
+    x = sums_at(at)  # on its way during the product
     acc, it = product(ring, word(d, 4), it, W, MODEL)
     if SPLIT:
         if word(d, 6) > 0:
             merged(counters, error, d, epoch, LIMIT)
-            acc = add_parts(sums, acc, d, rows, cols, ROWS, WIDTH)
-    x += gate[None, :] * acc
+            parts = tile_of(sums + start_of(word(d, 5)), row, column, WIDTH, MODEL)
+            acc = add_parts(acc, parts, word(d, 6), ROWS * WIDTH)
+    x = unpacked(x) + gate[None, :] * acc
     return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS, MODEL)
 
 
 @gluon.jit
-def turned(y, fixed, row, COS: gl.constexpr, SIN: gl.constexpr, HD: gl.constexpr):
-    """RoPE of [64, n]: pairs of columns lie side by side, in one thread."""
+def of_heads(table, over: gl.constexpr):
+    """[64, n] as [64, 1, n], for all heads of a tile; moves nothing between threads."""
+    return gl.expand_dims(gl.convert_layout(table, over, assert_trivial=True), 1)
+
+
+@gluon.jit
+def turned(y, fixed, row, TURNS: gl.constexpr, HD: gl.constexpr):
+    """RoPE of [64, n]: pairs of columns lie side by side, in one thread. The table of a head has
+    cosine and sine side by side, and lies as the threads hold it.
+    """
     columns: gl.constexpr = y.shape[1]
     layout: gl.constexpr = y.type.layout
-    even, odd = gl.split(y.reshape((HALF, columns // 2, 2)))
-    pair = cols_of(0, even) % (HD // 2)
-    at = rows_along(row, even)[:, None] * (HD // 2) + pair[None, :]
-    cos, sin = gl.load(fixed + COS * PANEL + at), gl.load(fixed + SIN * PANEL + at)
+    even, odd = gl.split(y.reshape((HALF, columns // HD, HD // 2, 2)))
+    table = unpacked(gl.load(places(fixed + TURNS * PANEL + row * HD, HD)))
+    cos, sin = gl.split(table.reshape((HALF, HD // 2, 2)))
+    over: gl.constexpr = gl.SliceLayout(1, even.type.layout)
+    cos, sin = of_heads(cos, over), of_heads(sin, over)
     both = gl.join(even * cos - odd * sin, even * sin + odd * cos)
     return gl.convert_layout(both.reshape((HALF, columns)), layout, assert_trivial=True)
 
@@ -248,7 +258,7 @@ def qkv(
     d, sums, fixed, control, ring, output, it, used,
     W: gl.constexpr, N: gl.constexpr, D: gl.constexpr, K: gl.constexpr, HD: gl.constexpr,
     SQUARES: gl.constexpr, TILES: gl.constexpr, TILES_2: gl.constexpr, ROWS: gl.constexpr,
-    COS: gl.constexpr, SIN: gl.constexpr,
+    TURNS: gl.constexpr,
 ):  # fmt: skip
     """QKV: rows past the last token are left as zeros; handed over in halves of 128 columns."""
     _, _, full, _ = ring
@@ -267,8 +277,8 @@ def qkv(
     right = right * root + more[None, :]
     if word(d, 4) < 2:
         gain = gl.load(fixed + start_of(word(d, 6)) + cols % HD)
-        left = turned(normed(left, gain, K, HD), fixed, row, COS, SIN, HD)
-        right = turned(normed(right, gain, K, HD), fixed, row, COS, SIN, HD)
+        left = turned(normed(left, gain, K, HD), fixed, row, TURNS, HD)
+        right = turned(normed(right, gain, K, HD), fixed, row, TURNS, HD)
     used = stage_out(output, gl.where(real, left, 0.0), used)
     return it, stage_out(output, gl.where(real, right, 0.0), used)
 

@@ -12,8 +12,8 @@ from everframe.runtime.megakernel.gluon_memory import (
     word,
 )
 
-CHUNK = gl.constexpr(1024)
-"""Numbers that a warpgroup takes at a time."""
+CHUNK = gl.constexpr(2048)
+"""Numbers that a warpgroup takes at a time: 16 of each thread are on their way."""
 
 
 @gluon.jit

@@ -71,16 +71,17 @@ GLUON_RATES = Rates(
 """Fit tasks of C, D and E that run alone on an H200 within 5 % (`gluon_h200.json`)."""
 GLUON_CHAIN_RATES = replace(
     GLUON_RATES,
-    task_us=1.45,  # half a microsecond from one task to the next
+    task_us=1.15,  # a quarter of a microsecond from one task to the next
     flops_per_us=6.1e6,
     key_tile_us=1.17,
     attention_us=3.5,
     attention_flops_per_us=5.4e6,
-    added_us=4.0,
+    added_us=1.2,  # 4.0 when the parts were loaded one after the other
     swiglu_bytes=1,
 )
-"""Fit tasks within a frame of D within 5 % (`gluon_kernel_h200.json`): all tasks of C and E are
-guesses from it. Lists made with them have not run yet.
+"""Fit tasks within a frame of D within 5 % (`gluon_kernel_h200.json`), less what has been taken
+away since then, which is a guess; so are all tasks of C and E. Lists made with them have not run
+yet.
 """
 
 

@@ -191,8 +191,11 @@ class Layout:
         take("base", self.rows * self.width)
         take("previous_bias", self.width)
         take("anchor_bias", self.width)
-        take("cos", self.rows * self.head_dim // 2)
-        take("sin", self.rows * self.head_dim // 2)
+        if self.tiles.gluon:
+            take("turns", self.rows * self.head_dim)
+        else:
+            take("cos", self.rows * self.head_dim // 2)
+            take("sin", self.rows * self.head_dim // 2)
         take("affine_bias", PIXELS)
         for block in self.plan.blocks:
             take(f"q_gain.{block.index}", self.head_dim)

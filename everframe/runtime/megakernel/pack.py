@@ -47,6 +47,13 @@ def alternating(matrix: Array, ffn: int, run: int) -> Array:
     return turns.reshape(2 * ffn, -1)
 
 
+def by_thread(matrix: Array) -> Array:
+    """[R, n] as the threads of the Gluon kernel hold [64, n] of it (`gluon_sums.packed`)."""
+    warps, halves, rows, fours, pairs = 4, 2, 8, 4, 2
+    parts = matrix.reshape(-1, warps, halves, rows, matrix.shape[1] // 8, fours, pairs)
+    return parts.transpose(0, 4, 1, 3, 5, 2, 6).reshape(-1)
+
+
 def _filled(arena: Arena) -> Array:
     return np.zeros(max(1, arena.lines) * PANEL, np.float32)
 
@@ -122,10 +129,13 @@ def pack_fixed(layout: Layout, fixed: Operands) -> Array:
     _put(out, arena, "previous_bias", fixed.previous_bias)
     _put(out, arena, "anchor_bias", fixed.anchor_bias)
     _put(out, arena, "affine_bias", fixed.affine_bias)
-    for name, table in (("cos", fixed.cos), ("sin", fixed.sin)):
-        angles = np.zeros((layout.rows, layout.head_dim // 2), np.float32)
-        angles[: plan.tokens, : plan.head_dim // 2] = table
-        _put(out, arena, name, angles)
+    angles = np.zeros((layout.rows, layout.head_dim // 2, 2), np.float32)
+    angles[: plan.tokens, : plan.head_dim // 2] = np.stack((fixed.cos, fixed.sin), -1)
+    if layout.tiles.gluon:
+        _put(out, arena, "turns", by_thread(angles.reshape(layout.rows, layout.head_dim)))
+    else:
+        _put(out, arena, "cos", angles[..., 0])
+        _put(out, arena, "sin", angles[..., 1])
     order = interleaved(plan.head_dim)
     for block, own in zip(plan.blocks, fixed.blocks, strict=True):
         _put(out, arena, f"q_gain.{block.index}", own.q_gain[order])

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from everframe.runtime.megakernel.isa import (
-    GLUON_RATES,
     MERGE_US,
     SIGNAL_US,
-    TRITON_RATES,
-    Rates,
     attention_cost,
 )
 from everframe.runtime.megakernel.plan import FramePlan, UnsupportedError
@@ -64,7 +61,8 @@ class Tiles:
     embedding of each picture is split, all of which another one adds. rehearsed: 1 if an idle CTA
     runs the code of the detail path once before there is anything to do, see `schedule.rehearse`.
     gluon: 1 if the tiles are made for the Gluon kernel, which has one set of sizes (`gluon_tiles`);
-    chained: 1 if its lists believe that a task takes what it takes within a frame, not alone.
+    chained: 1 if its lists believe that a task takes what it takes within a frame, not alone;
+    light_fences: 1 if its fences between ordinary accesses and TMA are of global memory only.
     """
 
     rows: int = 64
@@ -91,6 +89,7 @@ class Tiles:
     rehearsed: int = 0
     gluon: int = 0
     chained: int = 0
+    light_fences: int = 0
 
     def __post_init__(self) -> None:
         """The kernel relies on tiles that begin at multiples of 16 rows and columns.
@@ -214,6 +213,7 @@ def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
     across = blocks * (plan.width // (GLUON_WIDE // 2))
     filled = across / (-(-across // sms) * sms)  # of the multiprocessors, with 128 columns
     model_cols = GLUON_WIDE // 2 if filled > GLUON_FILLED else PANEL
+    parts = _filling_parts(plan, tasks, sms)
     return Tiles(
         rows=GLUON_ROWS,
         model_cols=model_cols,
@@ -222,10 +222,11 @@ def gluon_tiles(plan: FramePlan, sms: int = HOPPER_SMS) -> Tiles:
         head_cols=model_cols,
         keys=GLUON_KEYS,
         conv_rows=GLUON_ROWS,
-        attend_parts=_attend_parts(plan, tasks, sms, (GLUON_ROWS, GLUON_KEYS), GLUON_RATES),
+        attend_parts=parts,
         stages=GLUON_STAGES,
         ahead=0,
         gluon=1,
+        chained=int(parts > 1),
     )
 
 
@@ -275,15 +276,21 @@ def _qkv_heads(plan: FramePlan) -> int:
     return next(n for n in (4, 2, 1) if n * size <= 256 and not any(c % n for c in counts))
 
 
-def _attend_parts(
-    plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int], rates: Rates = TRITON_RATES
-) -> int:
+def _filling_parts(plan: FramePlan, tasks: int, sms: int) -> int:
+    """The fewest parts of attention whose tasks fill the multiprocessors: a wave that ends early
+    is no loss where other tasks follow, and each part more must be added.
+    """
+    most = min(8, -(-(plan.tokens * (1 + plan.window) + plan.prompt_tokens) // GLUON_KEYS))
+    return next((n for n in range(1, most) if tasks * n > GLUON_FILLED * sms), most)
+
+
+def _attend_parts(plan: FramePlan, tasks: int, sms: int, tile: tuple[int, int]) -> int:
     """Into how many parts attention is cut so that its waves are short."""
     size = ceil_to(plan.head_dim, PANEL)
     keys = -(-(plan.tokens * (1 + plan.window) + plan.prompt_tokens) // tile[1])
 
     def time(parts: int) -> float:
         merge = SIGNAL_US + MERGE_US if parts > 1 else 0
-        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size, rates) + merge
+        return -(-tasks * parts // sms) * attention_cost(tile, keys / parts, size) + merge
 
     return min(range(1, min(8, keys) + 1), key=time)

@@ -132,6 +132,8 @@ def compiled_for_gluon(layout: Layout, *, bounded: bool) -> dict[str, int]:
         "PROMPT_ROWS": layout.prompt_rows,
         "TAIL": tail_rows(plan.tokens),
         "BOUNDED": int(bounded),
+        "TURNS": layout.fixed.at["turns"],
+        "LIGHT": layout.tiles.light_fences,
         "SPLIT": int(max(layout.tiles.out_parts, layout.tiles.down_parts) > 1),
         "MATH_REGISTERS": MATH_REGISTERS,
         "OTHER_REGISTERS": OTHER_REGISTERS,

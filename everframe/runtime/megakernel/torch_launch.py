@@ -334,8 +334,6 @@ def sizes_of(layout: Layout) -> dict[str, int]:
         "BASE": fixed["base"],
         "PREVIOUS": fixed["previous_bias"],
         "ANCHOR": fixed["anchor_bias"],
-        "COS": fixed["cos"],
-        "SIN": fixed["sin"],
         "AFFINE_BIAS": fixed["affine_bias"],
     }
 
@@ -345,6 +343,8 @@ def compiled_for(layout: Layout, *, bounded: bool) -> dict[str, int]:
     plan, tiles = layout.plan, layout.tiles
     return sizes_of(layout) | {
         "KP": layout.head_dim,
+        "COS": layout.fixed.at["cos"],
+        "SIN": layout.fixed.at["sin"],
         "BM": tiles.rows,
         "BN": tiles.model_cols,
         "BQ": tiles.qkv_heads * layout.head_dim,

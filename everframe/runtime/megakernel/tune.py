@@ -63,14 +63,18 @@ def gluon_candidates(plan: FramePlan, sms: int = HOPPER_SMS) -> Iterator[Tiles]:
         UnsupportedError: the kernel cannot run this plan.
     """
     default = gluon_tiles(plan, sms)
+    more = default.attend_parts + 1
     seen: list[Tiles] = []
     for change in (
         {},
-        {"chained": 1},
-        {"chained": 1, "attend_parts": max(1, default.attend_parts - 1)},
-        {"attend_parts": max(1, default.attend_parts - 1)},
-        {"attend_parts": default.attend_parts + 1},
+        {"light_fences": 1},
+        {"chained": 1 - default.chained},
+        {"attend_parts": more},
+        {"attend_parts": more, "chained": 1 - default.chained},
+        {"attend_parts": more, "light_fences": 1},
+        {"chained": 1 - default.chained, "light_fences": 1},
         {"model_cols": 192 - default.model_cols, "head_cols": 192 - default.head_cols},
+        {"attend_parts": max(1, default.attend_parts - 1)},
         {"down_parts": 3 - default.down_parts},
         {"down_parts": 2, "out_parts": 2},
         {"attend_parts": 2 * default.attend_parts},

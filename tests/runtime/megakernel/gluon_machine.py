@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,7 @@ class Worker:
         self.go = threading.Semaphore(0)
         self.products: list[Any] = []
         self.stores: list[list[Callable[[], None]]] = []
+        self.stored: list[tuple[Pool, np.ndarray]] = []
         self.thread = threading.Thread(target=self._run, args=(body,), daemon=True)
 
     def _run(self, body: Callable[[], None]) -> None:
@@ -101,13 +103,16 @@ def raw(x: Any) -> Any:
 
 
 class Pool:
-    """All memory that descriptors reach."""
+    """All memory that descriptors reach. unfenced: what ordinary stores wrote since the last fence
+    of their thread, where TMA may still find anything.
+    """
 
     def __init__(self, numbers: int) -> None:
         import torch
 
         self.tensor = torch.full((numbers,), float("nan"))
         self.numbers = self.tensor.numpy()
+        self.unfenced = np.zeros(numbers, bool)
         self.taken, self.parts = (-self.tensor.data_ptr() // 4) % 256, list[tuple[int, int]]()
 
     def copy(self, tensor: Any) -> Any:
@@ -126,6 +131,13 @@ class Pool:
     def holds(self, tensor: Any) -> bool:
         """Whether a tensor lies here."""
         return 0 <= self.place(tensor) < self.numbers.size
+
+    def note(self, tensor: np.ndarray, places: np.ndarray) -> None:
+        """Ordinary stores to places of a tensor, if it lies here."""
+        begin = (tensor.ctypes.data - self.numbers.ctypes.data) // 4
+        if 0 <= begin < self.numbers.size:
+            self.unfenced[begin + places] = True
+            here().stored.append((self, begin + places))
 
     def check(self, begin: int, end: int) -> None:
         """A box lies in one tensor."""
@@ -171,6 +183,9 @@ class Shared:
     def read(self) -> np.ndarray:
         value = self._panels().transpose(1, 0, 2).reshape(self.shape_).copy()
         return value.T if self.turned else value
+
+    def load(self, layout: Any) -> Any:
+        return types.SimpleNamespace(v=self.read())
 
     def write(self, value: np.ndarray) -> None:
         rows, cols = self.shape_
@@ -261,7 +276,8 @@ class FakeTma:
         assert tuple(target.shape) == (box.height, 64)
 
         def copy() -> None:
-            target.write(box.pool.numbers[places])
+            value = np.where(box.pool.unfenced[places], np.nan, box.pool.numbers[places])
+            target.write(value)
             own.bytes -= places.size * 2
             own.settle()
 

@@ -136,12 +136,12 @@ for _name, _f in OPERATORS.items():
 class Pointer:
     """Into a flat array; `dtype.element_ty` as Triton has it."""
 
-    def __init__(self, base: np.ndarray, offset: Any = 0) -> None:
-        self.base, self.offset = base, offset
+    def __init__(self, base: np.ndarray, offset: Any = 0, pool: Pool | None = None) -> None:
+        self.base, self.offset, self.pool = base, offset, pool
         self.dtype = types.SimpleNamespace(element_ty="float32")
 
     def __add__(self, other: Any) -> Pointer:
-        return Pointer(self.base, self.offset + raw(other))
+        return Pointer(self.base, self.offset + raw(other), self.pool)
 
     __radd__ = __add__
 
@@ -204,7 +204,11 @@ class FakeGluon:
     )
     minimum = staticmethod(lambda a, b: T(_float(np.minimum)(raw(a), raw(b))))
     maximum = staticmethod(lambda a, b: T(_float(np.maximum)(raw(a), raw(b))))
-    sum = staticmethod(lambda x, axis: T(raw(x).sum(axis, dtype=np.float32)))
+    sum = staticmethod(
+        lambda x, axis: T(
+            raw(x).sum(axis, dtype=np.float32 if raw(x).dtype.kind == "f" else np.int64)
+        )
+    )
     max = staticmethod(lambda x, axis: T(raw(x).max(axis)))
     min = staticmethod(lambda x, axis: T(raw(x).min(axis)))
     expand_dims = staticmethod(lambda x, axis: T(np.expand_dims(raw(x), axis)))
@@ -251,6 +255,8 @@ class FakeGluon:
         if places.size:
             assert places.min() >= 0 and places.max() < at.base.size
             at.base[places] = np.broadcast_to(raw(value), offset.shape)[mask]
+            if at.pool is not None:
+                at.pool.note(at.base, places)
 
     @staticmethod
     def atomic_add(at: Pointer, value: int, sem: str, scope: str) -> None:
@@ -278,7 +284,7 @@ class FakeGluon:
         return HERE.cta
 
 
-def polled(at: Pointer, want: T, limit: T) -> T:
+def polled(at: Pointer, want: T, limit: T, light: Any = 0) -> T:
     """Stands in for the function of that name."""
     places, wanted = np.asarray(at.offset), raw(want)
 
@@ -295,7 +301,7 @@ def waited(at: Pointer, want: T, limit: T) -> T:
     return T(raw(polled(at, want, limit))[0])
 
 
-def settle() -> None:
+def settle(light: Any) -> None:
     """Stands in for the function of that name."""
     here().pause()
     for _, write in here().stores:
@@ -303,10 +309,17 @@ def settle() -> None:
     here().stores.clear()
 
 
+def fence_proxies() -> None:
+    """Stands in for the function of that name."""
+    for pool, places in here().stored:
+        pool.unfenced[places] = False
+    here().stored.clear()
+
+
 FAKES: dict[str, Any] = {
     "gl": FakeGluon, "mbarrier": FakeBarriers, "tma": FakeTma, "warpgroup_mma": warpgroup_mma,
     "warpgroup_mma_wait": warpgroup_mma_wait, "fence_async_shared": lambda: None,
-    "polled": polled, "waited": waited, "settle": settle, "fence_proxies": lambda: None,
+    "polled": polled, "waited": waited, "settle": settle, "fence_proxies": fence_proxies,
     "stamp": lambda *a: None, "loiter": lambda *a: None,
 }  # fmt: skip
 
@@ -345,7 +358,7 @@ def launch(kernel: Any, ctas: int, arguments: dict[str, Any], pool: Pool, seed: 
         if hasattr(value, "block_shape"):
             value = Box(pool, value)
         elif hasattr(value, "data_ptr"):
-            value = Pointer(value.reshape(-1).numpy())
+            value = Pointer(value.reshape(-1).numpy(), pool=pool)
         elif name.endswith("_at") or name.startswith("slot") or name in ("epoch", "filled"):
             value = T(value)
         given[name] = value

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from everframe.arch.spec import BlockSpec, Spec
+from everframe.cli.bench_engines import QUICK
 from everframe.diffusion.programs import step_program
 from everframe.runtime.megakernel.check import check_schedule
 from everframe.runtime.megakernel.layout import Layout
@@ -22,6 +23,7 @@ from everframe.runtime.megakernel.plan import UnsupportedError
 from everframe.runtime.megakernel.recognise import plan_frame
 from everframe.runtime.megakernel.schedule import schedule_by_rank
 from everframe.runtime.megakernel.tiles import PANEL, SHARED_MEMORY, Tiles, gluon_tiles, is_large
+from everframe.runtime.megakernel.tune import gluon_candidates
 from everframe.runtime.torch_engine import torch_engine
 from everframe.runtime.torch_shapes import SHAPES
 from tests.nets import TINY, random_bundle, random_frame, random_tokens
@@ -50,9 +52,15 @@ WIDE, NARROW = _spec(128, (2, 0)), _spec(64, (1, 3))
 
 
 def engine_of(
-    spec: Spec, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch, ctas: int, **tiles: int
+    spec: Spec,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+    ctas: int,
+    *,
+    bounded: int = 1,
+    **tiles: int,
 ) -> MegakernelEngine:
-    """An engine whose Gluon kernel runs in the shim."""
+    """An engine whose Gluon kernel runs in the shim; not bounded: with a running maximum."""
     from everframe.runtime.megakernel import torch_engine as engines
     from everframe.runtime.megakernel import torch_gluon
     from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
@@ -68,7 +76,8 @@ def engine_of(
             self.constants = replace(
                 c, weights=pool.copy(c.weights), convolutions=pool.copy(c.convolutions)
             )
-            self.options |= {"TIMED": 0, "DELAYED": 0}
+            assert self.options["BOUNDED"]
+            self.options |= {"TIMED": 0, "DELAYED": 0, "BOUNDED": bounded}
 
         def new_slot(self) -> Tensor:
             return pool.copy(super().new_slot().fill_(float("nan")))
@@ -105,8 +114,17 @@ def engine_of(
         (NARROW, (96, 96), 1, 3, {"attend_parts": 2}),
         (WIDE, (80, 160), 2, 5, BROAD | {"attend_parts": 3, "down_parts": 2}),
         (WIDE, (128, 128), 1, 4, {"attend_parts": 2}),
+        (NARROW, (96, 96), 1, 4, {"attend_parts": 4, "down_parts": 3}),
+        (WIDE, (80, 160), 1, 3, {"attend_parts": 4, "bounded": 0}),
     ],
-    ids=["tail of 16", "tail of 16, parts", "tail of 72, parts, steps", "no tail"],
+    ids=[
+        "tail of 16",
+        "tail of 16, parts",
+        "tail of 72, parts, steps",
+        "no tail",
+        "four parts",
+        "four parts, maximum",
+    ],
 )
 def test_the_kernel_makes_the_frames_of_eager_torch(
     spec: Spec,
@@ -175,6 +193,22 @@ def test_large_shapes_fit(shape: str) -> None:
     assert not any(at % per for name, at in layout.weights.at.items() if name.startswith("ages"))
     most = max(lower(plan, tiles, 1).totals) * SIGNALS
     assert most * LAST_EPOCH < 1 << 31
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts", "chained"), [("C", 1, 0), ("D", 2, 1), ("E", 1, 0), ("cinema", 1, 0)]
+)
+def test_attention_has_the_fewest_parts_that_fill_the_multiprocessors(
+    shape: str, parts: int, chained: int
+) -> None:
+    spec, size = SHAPES[shape]
+    plan = plan_frame(step_program(spec, *size))
+    tiles = gluon_tiles(plan)
+    assert (tiles.attend_parts, tiles.chained, tiles.light_fences) == (parts, chained, 0)
+    tried = list(gluon_candidates(plan))
+    assert tried[0] == tiles
+    assert replace(tiles, light_fences=1) in tried[:QUICK]
+    assert replace(tiles, attend_parts=parts + 1, chained=1 - chained) in tried[:QUICK]
 
 
 def test_what_it_cannot_run_is_refused() -> None:

@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from everframe.runtime.megakernel.tiles import GLUON, SHARED_MEMORY
+from everframe.diffusion.programs import step_program
+from everframe.runtime.megakernel.recognise import plan_frame
+from everframe.runtime.megakernel.tiles import GLUON, SHARED_MEMORY, gluon_tiles
 from everframe.runtime.torch_shapes import SHAPES, drawn_bundle
 
 COMPILES = os.environ.get("TRITON_INTERPRET") != "1" and find_spec("triton") is not None
 pytestmark = [
     pytest.mark.skipif(not COMPILES, reason="needs triton"),
     pytest.mark.timeout(900),
-    pytest.mark.parametrize("shape", ["C", "D", "cinema"]),
+    pytest.mark.parametrize("shape", ["C", "D", "cinema", "E light"]),
 ]
 
 
@@ -35,9 +37,12 @@ def compiled(shape: str) -> Any:
     from everframe.runtime.megakernel import torch_gluon
     from everframe.runtime.megakernel.torch_engine import KernelOptions, MegakernelEngine
 
-    spec, size = SHAPES[shape]
+    name, _, light = shape.partition(" ")
+    spec, size = SHAPES[name]
     spec = replace(spec, blocks=spec.blocks[:1])
-    options = KernelOptions(kernel=GLUON, ctas=132)
+    tiles = gluon_tiles(plan_frame(step_program(spec, *size)))
+    tiles = replace(tiles, light_fences=int(bool(light)))
+    options = KernelOptions(kernel=GLUON, ctas=132, tiles=tiles)
     engine = MegakernelEngine(drawn_bundle(spec), *size, torch.device("cpu"), options)
     kernel, made = engine.kernel(), list[Any]()
 
@@ -117,3 +122,16 @@ def test_nothing_is_loaded_by_the_copy_engine_between_a_poll_and_its_fence(shape
         after = code[at + 1 : at + 12]
         fenced = next((i for i, x in enumerate(after) if "fence.proxy.async" in x), len(after))
         assert not any("cp.async.bulk" in x for x in after[:fenced])
+
+
+def test_light_fences_are_of_global_memory_only(shape: str) -> None:
+    whole = len(lines(shape, r"^\s*fence\.proxy\.async;"))
+    light = len(lines(shape, r"^\s*fence\.proxy\.async\.global;"))
+    own = 6  # of who stores for itself what TMA loads: two warpgroups, three kinds of instructions
+    assert whole + light > own + 8
+    assert whole == own if shape.endswith("light") else light == 0
+
+
+def test_sums_are_read_and_written_16_bytes_at_a_time(shape: str) -> None:
+    assert len(lines(shape, r"ld\.global\.cg\.v4")) > 50
+    assert len(lines(shape, r"st\.global\.v4")) > 50

@@ -182,15 +182,17 @@ def test_the_gluon_kernel_is_no_worse_than_eager_bfloat16(shape: str) -> None:
     assert same_memory_errors(engine, truth, 6, 1) <= allowed
 
 
-def test_the_gluon_kernel_makes_the_same_bits_whatever_happens() -> None:
+@pytest.mark.parametrize(("shape", "light"), [("C", 0), ("D", 0), ("D", 1)])
+def test_the_gluon_kernel_makes_the_same_bits_whatever_happens(shape: str, light: int) -> None:
     """For any number of CTAs, with delays in every partition, in poisoned scratch, and again."""
     from everframe.runtime.megakernel.tiles import GLUON
     from everframe.runtime.megakernel.torch_engine import KernelOptions
 
-    spec, size = SHAPES["C"]
+    spec, size = SHAPES[shape]
     bundle = drawn_bundle(replace(spec, blocks=spec.blocks[:3]))
-    first = kernel_engine(bundle, size, KernelOptions(kernel=GLUON))
-    right, tiles = frames(first, 6), first.tiles
+    plain = kernel_engine(bundle, size, KernelOptions(kernel=GLUON))
+    right, tiles = frames(plain, 6), replace(plain.tiles, light_fences=light)
+    first = kernel_engine(bundle, size, KernelOptions(kernel=GLUON, tiles=tiles))
     for ctas, delayed in ((132, True), (131, False), (66, True), (7, False)):
         options = KernelOptions(kernel=GLUON, tiles=tiles, ctas=ctas, delayed=delayed)
         other = kernel_engine(bundle, size, options)
