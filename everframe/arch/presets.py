@@ -1,5 +1,7 @@
-"""Named specs. `pocket` and `studio` ship with trained weights; `teacher` is `studio` grown, to be
-distilled from; `broadcast` and `cinema` are speed targets.
+"""Named specs. `pocket` and `studio` ship with trained weights. They see no keys and values of past
+frames: what these gave was measured and is less than what they cost (docs/compression.md).
+`teacher` is `studio` grown, to be distilled from; `control` is `pocket` before it was cut, the
+network of the controls of training; `broadcast` and `cinema` are speed targets.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ PRESETS: dict[str, Spec] = {
         anchor_rank=16,
         detail_channels=16,
     ),
-    "pocket": Spec(
+    "control": Spec(
         width=320,
         head_dim=64,
         blocks=tuple(
@@ -28,12 +30,18 @@ PRESETS: dict[str, Spec] = {
         ),
         detail_depth=4,
     ),
+    "pocket": Spec(
+        width=320,
+        head_dim=64,
+        blocks=tuple(BlockSpec(heads=5, ffn=ffn) for ffn in (448, 448, 448, 448, 704)),
+        detail_depth=4,
+    ),
     "studio": Spec.uniform(
         width=512,
         head_dim=128,
         depth=8,
         ffn=768,
-        history_frames=3,
+        history_frames=0,
         condition_width=96,
         prompt_width=128,
         detail_channels=64,
@@ -42,11 +50,7 @@ PRESETS: dict[str, Spec] = {
     "teacher": Spec(
         width=512,
         head_dim=128,
-        blocks=tuple(
-            BlockSpec(heads=4, ffn=1536, history_frames=frames)
-            for _ in range(4)
-            for frames in (0, 0, 3, 0)
-        ),
+        blocks=(BlockSpec(heads=4, ffn=1536),) * 16,
         condition_width=96,
         prompt_width=128,
         detail_channels=64,

@@ -1,7 +1,8 @@
 """Controls: what each part of the method is worth, trained with one budget (docs/training.md).
 
-All are `pocket` from random weights on footage and dead leaves (no worlds), for the same number of
-steps; each changes one thing. `benchmarks/controls.py` trains them and rolls them out.
+All are `control` (`pocket` before it was cut, with keys and values of past frames) from random
+weights on footage and dead leaves (no worlds), for the same number of steps; each changes one
+thing. `benchmarks/controls.py` trains them and rolls them out.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ NOTHING_OWN = RolloutConfig(share=0.0)
 def full() -> TrainConfig:
     """The method: damaged history, own one-step outputs, own rollouts, anchor, fixed noise."""
     return TrainConfig(
-        preset="pocket",
+        preset="control",
         held_out=HELD_OUT,
         streams=32,
         frames=8,

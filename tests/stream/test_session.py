@@ -29,12 +29,14 @@ def open_session(
     seed: int = 0,
     strength: float = 1.0,
     steps: int = 1,
+    times: int = 1,
 ) -> Session:
+    """Frames are `times` as high and as wide."""
     return Session.from_pretrained(
         model,
         prompt=prompt,
-        height=HEIGHT,
-        width=WIDTH,
+        height=times * HEIGHT,
+        width=times * WIDTH,
         engine=engine,
         precision="float32",
         seed=seed,
@@ -176,6 +178,18 @@ def test_what_is_no_state_or_one_of_another_model_is_refused(
     other = random_bundle(replace(TINY, head_dim=2 * TINY.head_dim)).save_pretrained(tmp_path / "o")
     with pytest.raises(UserError, match="of another model"):
         open_session(other).load_state_dict(state)
+
+
+def test_keys_and_values_of_another_size_are_not_carried(tiny_model: Path) -> None:
+    """Pictures are resampled, the ring fills anew."""
+    small = open_session(tiny_model)
+    run(small, [random_frame(n) for n in range(3)])
+    assert small.state_dict()["filled"] == TINY.window
+    large = open_session(tiny_model, times=2)
+    large.load_state_dict(small.state_dict(), scale=True)
+    assert large.state_dict()["filled"] == 0
+    large.step(random_frame(3, 2 * HEIGHT, 2 * WIDTH))
+    assert large.state_dict()["filled"] == 1
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])

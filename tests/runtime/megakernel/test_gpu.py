@@ -95,7 +95,7 @@ def test_parts_that_have_no_keys_yet() -> None:
     from everframe.runtime.megakernel.tiles import default_tiles
 
     kept = ((5, 128), (4, 64), (5, 64), (1, 128), (5, 704))
-    whole = PRESETS["pocket"]
+    whole = PRESETS["control"]
     blocks = zip(whole.blocks, kept, strict=True)
     spec = replace(whole, blocks=tuple(replace(b, heads=h, ffn=f) for b, (h, f) in blocks))
     bundle = random_bundle(spec)

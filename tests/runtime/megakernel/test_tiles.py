@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from everframe.arch.bundle import Bundle
 from everframe.arch.presets import preset
 from everframe.arch.spec import Spec
 from everframe.diffusion.programs import step_program
@@ -35,7 +34,8 @@ def plan_of(spec: Spec, size: tuple[int, int]) -> FramePlan:
 
 
 def pocket() -> FramePlan:
-    return plan_of(Bundle.from_pretrained("pocket").spec, (256, 256))
+    """As it was measured, with past frames."""
+    return plan_of(preset("control"), (256, 256))
 
 
 def test_pocket_gets_the_tiles_that_were_measured_fastest() -> None:
