@@ -227,7 +227,9 @@ def contraction(session: DriftSession, stream: Stream) -> dict[str, dict[str, fl
 
     start: size of the disturbance, RMS of 255; half_life: frames until at most half of it is left
     in the output; rate: slope of the logarithm of what is left, per frame, over the frames until it
-    is below rounding; left_percent: of the last of `FOLLOWED` frames.
+    is below rounding; left_percent: of the last of `FOLLOWED` frames; beyond_percent: the same
+    without what is left of a change of one level, which an engine that rounds may keep for ever as
+    well (squares are subtracted).
     """
     frames = list(play(session, stream, WARM_UP))
     state = session.state_dict()
@@ -238,14 +240,30 @@ def contraction(session: DriftSession, stream: Stream) -> dict[str, dict[str, fl
         return [session.step(stream.camera[index]) for index in order]
 
     calm = follow(state["previous"])
+    least = one_level(state["previous"], numpy_rng(stream.seed, "contraction/least"))
+    floor = _tail(_apart(follow(least), calm))
     rng = numpy_rng(stream.seed, "contraction")
     out: dict[str, dict[str, float]] = {}
     for name, wrong in disturbances(frames[-1][1], frames[WARM_UP // 2][1], rng).items():
         start = square_error(wrong, state["previous"]) ** 0.5
-        moved = follow(wrong)
-        left = [square_error(a, b) ** 0.5 for a, b in zip(moved, calm, strict=True)]
-        out[name] = _decay(start, left)
+        out[name] = _decay(start, _apart(follow(wrong), calm), floor)
     return out
+
+
+def one_level(frame: FrameU8, rng: np.random.Generator) -> FrameU8:
+    """The frame with every value one level up or down."""
+    step = rng.integers(0, 2, frame.shape) * 2 - 1
+    return np.clip(frame.astype(np.int16) + step, 0, 255).astype(np.uint8)
+
+
+def _apart(frames: Sequence[FrameU8], others: Sequence[FrameU8]) -> list[float]:
+    """RMS differences, of 255."""
+    return [square_error(a, b) ** 0.5 for a, b in zip(frames, others, strict=True)]
+
+
+def _tail(left: Sequence[float]) -> float:
+    """What is left at the end."""
+    return float(np.mean(left[-5:]))
 
 
 def disturbances(frame: FrameU8, earlier: FrameU8, rng: np.random.Generator) -> dict[str, FrameU8]:
@@ -267,18 +285,20 @@ ROUNDING = 0.3
 """RMS difference, of 255, that rounding to whole levels alone can keep alive."""
 
 
-def _decay(start: float, left: Sequence[float]) -> dict[str, float]:
+def _decay(start: float, left: Sequence[float], floor: float) -> dict[str, float]:
     half = next((i + 1 for i, x in enumerate(left) if x <= start / 2), len(left) + 1)
     above = [start, *left]
     end = next((i for i, x in enumerate(above) if x < ROUNDING), len(above))
     logs = np.log(np.maximum(above[: max(end + 1, 2)], 1e-3))
     rate = float(np.polyfit(np.arange(len(logs)), logs, 1)[0])
-    tail = float(np.mean(left[-5:]))
+    tail = _tail(left)
+    beyond = max(0.0, tail**2 - floor**2) ** 0.5
     return {
         "start": start,
         "half_life": float(half),
         "rate": rate,
         "left_percent": 100 * tail / max(start, 1e-9),
+        "beyond_percent": 100 * beyond / max(start, 1e-9),
     }
 
 

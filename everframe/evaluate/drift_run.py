@@ -177,6 +177,7 @@ def _measure(
             "half_life": max(v["half_life"] for v in found.values()),
             "rate": max(v["rate"] for v in found.values()),
             "left_percent": max(v["left_percent"] for v in found.values()),
+            "beyond_percent": max(v["beyond_percent"] for v in found.values()),
         }
         return {"figures": worst, "all": found}
     if test == "stress":

@@ -170,13 +170,21 @@ def test_contraction_finds_the_decay(keep: float, half_life: int) -> None:
     assert all(one["rate"] < 0 for one in found.values())
     assert all(one["start"] > 5 for one in found.values())
     assert black["left_percent"] < 5
+    assert all(one["beyond_percent"] <= one["left_percent"] for one in found.values())
 
 
 def test_a_stream_that_never_forgets_is_found_out() -> None:
     black = drift.contraction(Feedback(keep=1.0), stream())["black"]
     assert black["half_life"] == FOLLOWED + 1
     assert black["left_percent"] == pytest.approx(100)
+    assert black["beyond_percent"] == pytest.approx(100, abs=1)
     assert black["rate"] == pytest.approx(0)
+
+
+def test_what_two_streams_differ_by_anyway_is_no_memory() -> None:
+    black = drift.contraction(Feedback(keep=0.25, noise=2.0), stream())["black"]
+    assert black["left_percent"] > 1
+    assert black["beyond_percent"] < 0.5 * black["left_percent"]
 
 
 def test_recovery_counts_frames() -> None:
