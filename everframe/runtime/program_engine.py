@@ -123,8 +123,8 @@ class ProgramEngine:
         )
 
     def to_engine(self, array: Array) -> Array:
-        """See `Engine`."""
-        return np.ascontiguousarray(array)
+        """See `Engine`. A copy where it may only be read: OpenVINO takes no such memory."""
+        return np.require(array, requirements=("C", "W"))
 
     def to_numpy(self, value: Array) -> Array:
         """See `Engine`."""

@@ -91,7 +91,7 @@ class TorchEngine:
 
     def to_engine(self, array: Array) -> Tensor:
         """See `Engine`."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return torch.from_numpy(np.require(array, requirements=("C", "W"))).to(self.device)
 
     def to_numpy(self, value: Tensor) -> Array:
         """See `Engine`."""

@@ -265,6 +265,19 @@ def test_frames_need_not_be_contiguous(tiny_model: Path) -> None:
     assert np.array_equal(open_session(tiny_model).step(wide), first)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
+def test_frames_may_be_read_only(tiny_model: Path, engine: str) -> None:
+    """As pictures of PIL and buffers of others are in NumPy."""
+    wanted = run(open_session(tiny_model, engine=engine), FRAMES[:2])
+    kept = [np.frombuffer(frame.tobytes(), np.uint8).reshape(frame.shape) for frame in FRAMES[:2]]
+    assert not kept[0].flags.writeable
+    session = open_session(tiny_model, engine=engine)
+    assert np.array_equal(run(session, kept), wanted)
+    session.seed_history(output=kept[0], camera=kept[1])
+    session.step(kept[1])
+
+
 def test_a_given_picture_seeds_the_memory(tiny_model: Path) -> None:
     session = open_session(tiny_model)
     plain = session.step(FRAMES[1])
