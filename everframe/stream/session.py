@@ -22,6 +22,7 @@ from everframe.diffusion.rollout import FIRST_STEPS
 from everframe.runtime.engine import Engine, PreparedSteps, open_engine
 from everframe.stream import saved
 from everframe.stream.control import Control, WeightedPrompts, weighted_prompts
+from everframe.stream.given import check_picture
 from everframe.stream.opening import Opening, Openings
 from everframe.text.encoder import TextEncoder
 
@@ -150,7 +151,7 @@ class Session:
         Raises:
             UserError: wrong shape or type.
         """
-        self._check(frame)
+        check_picture(frame, self.size)
         begin = time.perf_counter()
         engine = self._engine
         camera = engine.to_engine(frame)
@@ -237,8 +238,8 @@ class Session:
         """Start from a given picture: `output` is taken as the own previous frame and anchor of
         `camera`.
         """
-        self._check(output)
-        self._check(camera)
+        check_picture(output, self.size, "output")
+        check_picture(camera, self.size, "camera")
         history = self._engine.empty_history()
         made = self._engine.to_engine(output.copy())
         history = replace(history, previous=made, has_previous=True)
@@ -299,14 +300,6 @@ class Session:
         self._fade = None if fade is None else _Fade(source=fade[0], frames=fade[1], done=fade[2])
         self._history = saved.unpack(state, self._engine)
         self._anchors = dict(state["anchors"])
-
-    def _check(self, frame: Frame) -> None:
-        wanted = (*self.size, 3)
-        if frame.shape != wanted or frame.dtype != np.uint8:
-            raise UserError(
-                f"frame is {frame.dtype} {tuple(frame.shape)}; this session takes uint8 {wanted}"
-                " (height, width, RGB); resize it, or open the session with another size"
-            )
 
     def _code_of(self, prompts: WeightedPrompts) -> Array:
         code: Array | None = None

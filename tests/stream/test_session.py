@@ -5,10 +5,12 @@ import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from everframe.core.errors import UserError
 from everframe.stream.session import Session, blend_frames
@@ -208,21 +210,31 @@ def test_a_state_of_another_size_or_version_is_refused(tiny_model: Path) -> None
         session.load_state_dict({**state, "version": 99})
 
 
+GREY = np.zeros((HEIGHT, WIDTH), np.uint8)
+
+
 @pytest.mark.parametrize(
-    "frame",
+    ("frame", "mend"),
     [
-        np.zeros((HEIGHT, WIDTH), np.uint8),
-        np.zeros((WIDTH, HEIGHT, 3), np.uint8),
-        np.zeros((HEIGHT, WIDTH, 4), np.uint8),
-        np.zeros((HEIGHT, WIDTH, 3), np.float32),
+        (GREY, "numpy.repeat(frame[..., None], 3, axis=2)"),
+        (np.zeros((HEIGHT, WIDTH, 4), np.uint8), "frame[..., :3]"),
+        (np.zeros((HEIGHT, WIDTH, 3), np.float32), "(255 * frame).round().astype(numpy.uint8)"),
+        (np.zeros((HEIGHT, WIDTH, 3), np.int64), "frame.astype(numpy.uint8)"),
+        (np.zeros((WIDTH, HEIGHT, 3), np.uint8), "resize it, or open the session with another"),
+        (None, "gave no picture"),
+        (Image.fromarray(GREY), "a PIL.Image.Image; "),
+        ([[0]], "a list; "),
     ],
-    ids=["grey", "turned", "alpha", "float"],
+    ids=["grey", "alpha", "float", "int", "turned", "none", "pil", "list"],
 )
-def test_a_wrong_frame_is_refused(tiny_model: Path, frame: Frame) -> None:
-    session = open_session(tiny_model)
-    with pytest.raises(UserError, match=r"this session takes uint8 \(32, 48, 3\)"):
-        session.step(frame)
+def test_a_wrong_frame_is_refused(tiny_model: Path, frame: object, mend: str) -> None:
+    session, given = open_session(tiny_model), cast("Frame", frame)
+    with pytest.raises(UserError, match=r"this session takes uint8 \(32, 48, 3\)") as found:
+        session.step(given)
+    assert mend in str(found.value)
     assert session.stats.frames == 0
+    with pytest.raises(UserError, match="camera is"):
+        session.seed_history(output=FRAMES[0], camera=given)
 
 
 def test_a_refused_update_changes_nothing(tiny_model: Path) -> None:
