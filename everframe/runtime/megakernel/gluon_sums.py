@@ -53,7 +53,7 @@ def places(base, COLUMNS: gl.constexpr):
 
 
 @gluon.jit
-def tile_of(base, row, column, WIDTH: gl.constexpr, COLUMNS: gl.constexpr):
+def packed_tile(base, row, column, WIDTH: gl.constexpr, COLUMNS: gl.constexpr):
     """Where the packed tile [64, COLUMNS] of a matrix [rows, WIDTH] begins."""
     return base + (row // HALF * (WIDTH // COLUMNS) + column // COLUMNS) * (HALF * COLUMNS)
 

@@ -38,9 +38,9 @@ from everframe.runtime.megakernel.gluon_memory import (
 from everframe.runtime.megakernel.gluon_sums import (
     add_parts,
     packed,
+    packed_tile,
     places,
     sums_at,
-    tile_of,
     unpacked,
 )
 
@@ -163,7 +163,7 @@ def part_of(
 ):  # fmt: skip
     """PART: partial sums of a product."""
     acc, it = product(ring, word(d, 4), it, W, MODEL)
-    base = tile_of(sums + start_of(word(d, 5)), first_row(d, W), first_col(d), WIDTH, MODEL)
+    base = packed_tile(sums + start_of(word(d, 5)), first_row(d, W), first_col(d), WIDTH, MODEL)
     gl.store(places(base, MODEL), packed(acc))
     return it, left_behind(output, used)
 
@@ -188,9 +188,9 @@ def embed(
     x, it = product(ring, word(d, 4), it, W, MODEL)
     x += base + bias[None, :]
     merged(counters, error, d, epoch, LIMIT)
-    parts = tile_of(sums + start_of(word(d, 5)), row, column, WIDTH, MODEL)
+    parts = packed_tile(sums + start_of(word(d, 5)), row, column, WIDTH, MODEL)
     x = add_parts(x, parts, word(d, 6), ROWS * WIDTH)
-    at = places(tile_of(sums + X * PANEL, row, column, WIDTH, MODEL), MODEL)
+    at = places(packed_tile(sums + X * PANEL, row, column, WIDTH, MODEL), MODEL)
     return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS, MODEL)
 
 
@@ -205,7 +205,7 @@ def residual(
     row, column = first_row(d, W), first_col(d)
     layout: gl.constexpr = accumulator(MODEL)
     cols = column + gl.arange(0, MODEL, layout=gl.SliceLayout(0, layout))
-    at = places(tile_of(sums + X * PANEL, row, column, WIDTH, MODEL), MODEL)
+    at = places(packed_tile(sums + X * PANEL, row, column, WIDTH, MODEL), MODEL)
     gate = gl.load(control + start_of(word(d, 8)) + cols)
     scale = gl.load(control + start_of(word(d, 7)) + cols)
     mbarrier.wait(full.index(slot(it)), turn(it))
@@ -214,7 +214,7 @@ def residual(
     if SPLIT:
         if word(d, 6) > 0:
             merged(counters, error, d, epoch, LIMIT)
-            parts = tile_of(sums + start_of(word(d, 5)), row, column, WIDTH, MODEL)
+            parts = packed_tile(sums + start_of(word(d, 5)), row, column, WIDTH, MODEL)
             acc = add_parts(acc, parts, word(d, 6), ROWS * WIDTH)
     x = unpacked(x) + gate[None, :] * acc
     return it, leave(sums, x, at, row, column, scale, output, used, SQUARES, ROWS, MODEL)
